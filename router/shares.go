@@ -1,0 +1,81 @@
+package router
+
+import (
+	"fmt"
+	"strings"
+	"text/tabwriter"
+)
+
+// printedMembers is how many members String prints.
+const printedMembers = 16
+
+// Share is what one member holds of a table.
+type Share struct {
+	Member
+	// Partitions is the number of partitions whose primary is the member.
+	Partitions int
+	// Capacity is the bound on Partitions.
+	Capacity int
+	// Fraction is Partitions as a fraction of all, from 0 to 1.
+	Fraction float64
+	// Load is Partitions relative to the fair share for the member's weight:
+	// 1 is exactly fair.
+	Load float64
+}
+
+// Shares returns the share of every member, sorted by name. The slice is the
+// caller's.
+func (t *Table) Shares() []Share {
+	var total uint64
+	for _, w := range t.rank.weights {
+		total += uint64(w)
+	}
+	all := float64(t.params.Partitions)
+	shares := make([]Share, len(t.members))
+	for i, m := range t.members {
+		held := float64(t.counts[i])
+		fair := all * float64(t.rank.weights[i]) / float64(total)
+		shares[i] = Share{
+			Member:     m,
+			Partitions: int(t.counts[i]),
+			Capacity:   int(t.bounds[i]),
+			Fraction:   held / all,
+			Load:       held / fair,
+		}
+	}
+	return shares
+}
+
+// Spread returns the load of the most loaded member, its partitions relative
+// to its fair share: 1 is perfect balance. It is 0 for a table without members.
+func (t *Table) Spread() float64 {
+	var peak float64
+	for _, s := range t.Shares() {
+		peak = max(peak, s.Load)
+	}
+	return peak
+}
+
+// String describes the table in a few lines for people: its parameters,
+// balance and fingerprint, and the shares of the first members by name. The
+// form may change.
+func (t *Table) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "table %v: %d members, %d zones, %d partitions, slack %d permille, spread %.3f\n",
+		t.fingerprint, len(t.members), t.zoneCount, t.params.Partitions, t.params.SlackPermille, t.Spread())
+	shares := t.Shares()
+	if len(shares) == 0 {
+		return b.String()
+	}
+	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "MEMBER\tZONE\tWEIGHT\tPARTITIONS\tCAPACITY\tSHARE\tLOAD")
+	for _, s := range shares[:min(len(shares), printedMembers)] {
+		fmt.Fprintf(w, "%s\t%s\t%g\t%d\t%d\t%.2f%%\t%.3f\n",
+			s.Name, s.Zone, s.Weight, s.Partitions, s.Capacity, 100*s.Fraction, s.Load)
+	}
+	w.Flush() // into memory: cannot fail
+	if more := len(shares) - printedMembers; more > 0 {
+		fmt.Fprintf(&b, "and %d more\n", more)
+	}
+	return b.String()
+}
