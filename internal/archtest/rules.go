@@ -1,0 +1,122 @@
+package archtest
+
+// Rules is what [Check] holds a tree against. A package is written as its folder ("transport", "cmd/meshnode"); a
+// pattern may end in "/...", which means the folder itself and all below it.
+type Rules struct {
+	Module     string         // import path of the root module
+	Packages   map[string]Row // a row per package of the root module, or per pattern; the longest match counts
+	TestLibs   []string       // modules that any test may import
+	Bans       []Ban          // identifiers of other packages that are not to be used
+	Pure       []string       // packages that start no goroutine
+	Public     []string       // packages where every exported name needs a comment
+	Fields     bool           // there, fields and interface methods need one too, or a mention in the type's comment; off here: units and ranges matter, repeating a name doesn't
+	BadNames   []string       // words that a package name may not contain
+	MaxLines   int            // length of the longest Go file, in lines
+	Exceptions []Exception
+}
+
+// Row says what one package may import. The standard library is open to it except for Forbid.
+type Row struct {
+	Internal []string // packages of this module
+	External []string // modules or packages of others; what lies below them is included
+	Forbid   []string // packages of the standard library; "net" is net alone, "net/..." all below as well
+	Tests    []string // what its tests may import besides: packages of this module, or of others
+}
+
+// Ban forbids identifiers of an imported package outside tests.
+type Ban struct {
+	Import string
+	Names  []string // "Dial" is one name, "Dial*" all that begin so, "*" all
+	Except []string // names left free all the same
+	In     []string // packages it applies to; empty means all
+	NotIn  []string // packages it doesn't apply to
+	Why    string
+}
+
+// Exception lets one finding pass. One that no longer matches anything is itself a problem.
+type Exception struct {
+	Rule, File, Name string // as in [Problem]
+	Why              string
+}
+
+// House returns the rules of this repository. Whoever adds a package or a dependency adds it here, and the change is
+// reviewed as a change of architecture.
+func House() Rules {
+	return Rules{
+		Module:     "github.com/meshnode/meshnode",
+		Packages:   housePackages(),
+		TestLibs:   []string{"go.uber.org/goleak", "pgregory.net/rapid"},
+		Bans:       houseBans(),
+		Pure:       []string{"router", "internal/wire"},
+		Public:     []string{"transport", "rpc", "router", "membership", "node"},
+		BadNames:   []string{"util", "common", "helper", "manager"},
+		MaxLines:   400,
+		Exceptions: []Exception{
+			// {Rule: "skip", File: "transport/tcp_test.go", Name: "TestIPv6", Why: "not every machine has IPv6"},
+		},
+	}
+}
+
+func housePackages() map[string]Row {
+	const (
+		zerolog    = "github.com/rs/zerolog"
+		msgpack    = "github.com/vmihailenco/msgpack/v5"
+		memberlist = "github.com/hashicorp/memberlist"
+		xxhash     = "github.com/cespare/xxhash/v2"
+		cobra      = "github.com/spf13/cobra"
+		pflag      = "github.com/spf13/pflag"
+		isatty     = "github.com/mattn/go-isatty"
+		term       = "golang.org/x/term"
+		progress   = "github.com/schollz/progressbar/v3"
+	)
+	sockets := []string{"net", "net/http/...", "net/rpc/...", "net/smtp", "crypto/tls", "os", "os/...", "syscall"}
+	clocks := []string{"time", "sync/...", "runtime"}
+
+	return map[string]Row{
+		"internal/wire": {Forbid: sockets},
+		"transport":     {Internal: []string{"internal/wire"}, External: []string{zerolog}},
+		"rpc":           {Internal: []string{"internal/wire"}, External: []string{msgpack}, Forbid: sockets},
+		"router":        {External: []string{xxhash}, Forbid: append(clocks, sockets...)},
+		"membership":    {Internal: []string{"transport"}, External: []string{memberlist, msgpack, zerolog}},
+		"node": {
+			Internal: []string{"rpc", "router", "membership", "transport"},
+			External: []string{zerolog, msgpack},
+		},
+		"cmd/meshnode/...": {
+			Internal: []string{"node", "rpc", "router", "membership", "transport", "cmd/meshnode/..."},
+			External: []string{cobra, pflag, zerolog, msgpack, isatty, term, progress},
+		},
+		"internal/proctest": {Internal: []string{"node", "rpc", "router", "membership"}},
+		"internal/archtest": {},
+		"examples/...":      {Internal: []string{"node", "rpc"}},
+	}
+}
+
+func houseBans() []Ban {
+	const seam = "every socket and every name look-up goes through transport.Network"
+	const logger = "a library writes to the zerolog.Logger it was given"
+	programs := []string{"cmd/...", "examples/...", "bench/..."}
+	seams := []string{"transport", "internal/proctest", "bench/..."}
+	return []Ban{
+		{Import: "net", NotIn: seams, Why: seam, Names: []string{
+			"Listen*", "Dial*", "Lookup*", "Resolve*", "Resolver", "DefaultResolver", "FileConn", "FileListener",
+		}},
+		{Import: "crypto/tls", NotIn: seams, Why: seam, Names: []string{"Dial*", "Listen"}},
+		{
+			Import: "time", In: []string{"internal/wire"}, Why: "a pure package has no clock of its own",
+			Names: []string{"Now", "Since", "Until", "Sleep", "After*", "Tick", "NewTimer", "NewTicker"},
+		},
+		{Import: "math/rand", Names: []string{"*"}, Why: "use a seeded source of math/rand/v2"},
+		{
+			Import: "math/rand/v2", Names: []string{"*"}, Why: "use a source seeded from the configuration",
+			Except: []string{"New", "NewPCG", "NewChaCha8", "NewZipf", "Rand", "Source", "PCG", "ChaCha8", "Zipf"},
+		},
+		{Import: "github.com/rs/zerolog/log", Names: []string{"*"}, Why: logger},
+		{Import: "github.com/rs/zerolog", Names: []string{"SetGlobalLevel"}, Why: logger},
+		{Import: "log", NotIn: programs, Why: logger, Names: []string{
+			"Print*", "Fatal*", "Panic*", "Set*", "Output", "Writer", "Default",
+		}},
+		{Import: "fmt", NotIn: programs, Names: []string{"Print", "Printf", "Println"}, Why: logger},
+		{Import: "os", NotIn: programs, Names: []string{"Exit"}, Why: "return an error; only a program ends a process"},
+	}
+}
