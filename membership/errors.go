@@ -1,0 +1,133 @@
+package membership
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+)
+
+// Errors of this package. They come wrapped with details; compare with
+// errors.Is.
+var (
+	// ErrConfig tells of a Config that New cannot use.
+	ErrConfig = errors.New("membership: bad configuration")
+	// ErrNameTaken tells that another live process of the cluster has this
+	// node's name; it comes as a *NameTakenError. A node that gets it must
+	// Stop without Leave: its leave message would name the other process.
+	ErrNameTaken = errors.New("membership: node name is taken")
+	// ErrNameListed tells that the cluster still lists a former process of
+	// this node's name at another address, where nobody answers. It passes
+	// when the cluster notices that the former process is gone.
+	ErrNameListed = errors.New("membership: former process of this name is still listed")
+	// ErrClusterMismatch tells that a peer belongs to another cluster.
+	ErrClusterMismatch = errors.New("membership: peer belongs to another cluster")
+	// ErrGossipKeyMismatch tells that a peer has another gossip key, or none
+	// where this node has one, or one where this node has none.
+	ErrGossipKeyMismatch = errors.New("membership: peer has another gossip key")
+	// ErrParamsMismatch tells that peers have other table parameters.
+	ErrParamsMismatch = errors.New("membership: table parameters differ")
+	// ErrProtocolMismatch tells of a protocol version outside Config.Protocols.
+	ErrProtocolMismatch = errors.New("membership: protocol version is not supported")
+	// ErrBadMeta tells of metadata that cannot be decoded or hold a value out
+	// of range.
+	ErrBadMeta = errors.New("membership: bad metadata")
+	// ErrMetaTooLarge tells of metadata that take more than MetaLimit bytes.
+	ErrMetaTooLarge = errors.New("membership: metadata too large")
+	// ErrBadState tells of a peer's membership state that cannot be read.
+	ErrBadState = errors.New("membership: bad state exchange")
+	// ErrNotAccepted tells that a seed answered but did not take this node in.
+	// Its log says why. It is worth another try.
+	ErrNotAccepted = errors.New("membership: seed did not take this node in")
+	// ErrNotRunning tells of a call before Start or after Stop.
+	ErrNotRunning = errors.New("membership: not running")
+	// ErrLeft tells of a call that makes no sense after Leave.
+	ErrLeft = errors.New("membership: node has left the cluster")
+	// ErrLeaveUnconfirmed tells that the leave message may not have gone out:
+	// others may find this node dead rather than left.
+	ErrLeaveUnconfirmed = errors.New("membership: leave message may not have gone out")
+	// ErrKey tells of text that is no gossip key.
+	ErrKey = errors.New("membership: bad gossip key")
+	// ErrSeed tells of text that is no seed address.
+	ErrSeed = errors.New("membership: bad seed")
+	// ErrProfile tells of text that names no profile.
+	ErrProfile = errors.New("membership: unknown profile")
+)
+
+// errSelf tells that a seed is this process.
+var errSelf = errors.New("membership: seed is this node")
+
+// errDuplicate refuses a merge of two views that hold one name twice.
+var errDuplicate = errors.New("membership: name is in use at another address")
+
+// NameTakenError is an ErrNameTaken with the process that has the name.
+type NameTakenError struct {
+	Name string         // the contested name
+	Addr netip.AddrPort // where the other process answers
+	Boot uint64         // of the other process; see BootTime
+}
+
+// Error implements error.
+func (e *NameTakenError) Error() string {
+	return fmt.Sprintf("%v: %q is a live node at %v, started %s", ErrNameTaken, e.Name, e.Addr,
+		BootTime(e.Boot).UTC().Format("2006-01-02T15:04:05Z"))
+}
+
+// Is makes errors.Is(err, ErrNameTaken) true.
+func (e *NameTakenError) Is(target error) bool { return target == ErrNameTaken }
+
+// SeedError is why one seed was of no use.
+type SeedError struct {
+	Seed string // as configured, or the address of a former member
+	Err  error
+}
+
+// Error implements error.
+func (e *SeedError) Error() string { return fmt.Sprintf("seed %s: %v", e.Seed, e.Err) }
+
+// Unwrap gives the reason.
+func (e *SeedError) Unwrap() error { return e.Err }
+
+// SeedErrors are the reasons of all the seeds of one failed round, in the
+// order of Config.Seeds. It is never empty.
+type SeedErrors []*SeedError
+
+// Error implements error, in one line.
+func (e SeedErrors) Error() string {
+	parts := make([]string, len(e))
+	for i, se := range e {
+		parts[i] = se.Error()
+	}
+	return strings.Join(parts, "; ")
+}
+
+// Unwrap gives the single errors.
+func (e SeedErrors) Unwrap() []error {
+	errs := make([]error, len(e))
+	for i, se := range e {
+		errs[i] = se
+	}
+	return errs
+}
+
+// permanent tells whether every seed refused for a reason that another try
+// will not change.
+func (e SeedErrors) permanent() bool {
+	for _, se := range e {
+		if !permanent(se.Err) {
+			return false
+		}
+	}
+	return len(e) > 0
+}
+
+// permanent tells whether err stands for a refusal that another try will not
+// change.
+func permanent(err error) bool {
+	for _, known := range [...]error{ErrClusterMismatch, ErrGossipKeyMismatch, ErrParamsMismatch, ErrProtocolMismatch} {
+		if errors.Is(err, known) {
+			return true
+		}
+	}
+	return errors.Is(err, ErrNameTaken)
+}

@@ -1,0 +1,86 @@
+package membership
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Health is what the cluster thinks of a member.
+type Health uint8
+
+// The healths, with the numbers that memberlist uses on the wire.
+const (
+	HealthAlive   Health = iota // it answers
+	HealthSuspect               // it did not answer a probe and has yet to refute that
+	HealthDead                  // it did not refute the suspicion in time
+	HealthLeft                  // it said that it leaves
+)
+
+var healthNames = [...]string{"alive", "suspect", "dead", "left"}
+
+// String gives "alive", "suspect", "dead" or "left".
+func (h Health) String() string {
+	if int(h) < len(healthNames) {
+		return healthNames[h]
+	}
+	return fmt.Sprintf("health(%d)", uint8(h))
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (h Health) MarshalText() ([]byte, error) { return []byte(h.String()), nil }
+
+// Member is one process of the cluster as this node knows it.
+type Member struct {
+	Name   string
+	Addr   netip.AddrPort // UDP and TCP
+	Zone   string
+	Weight float64
+	State  State  // what the member says about itself
+	Boot   uint64 // another boot under the same name is another process
+	// Health is exact in what Cluster.Members returns. In a Snapshot, which
+	// holds those who are alive or suspect, it is always HealthAlive.
+	Health Health
+	// Incarnation counts the member's refutations and updates. It is 0 in a
+	// Snapshot.
+	Incarnation uint32
+	Protocol    uint16
+	Params      TableParams
+	// Since is when this node learned of this process or, of a member that is
+	// dead or left, of its end; zero if it does not remember.
+	Since time.Time
+}
+
+// Snapshot is the live members at one moment, this node included until it has
+// left. It is immutable: nobody may write to it.
+type Snapshot struct {
+	// Version counts the snapshots of one Cluster, from 1. It is 0 before
+	// Start.
+	Version uint64
+	// Self is this node's name.
+	Self string
+	// Members are sorted by name, without duplicates.
+	Members []Member
+}
+
+// Find gives the member of a name, and whether there is one.
+func (s *Snapshot) Find(name string) (Member, bool) {
+	i, ok := slices.BinarySearchFunc(s.Members, name, func(m Member, name string) int {
+		return strings.Compare(m.Name, name)
+	})
+	if !ok {
+		return Member{}, false
+	}
+	return s.Members[i], true
+}
+
+// Names gives the names of the members, sorted, in a new slice.
+func (s *Snapshot) Names() []string {
+	names := make([]string, len(s.Members))
+	for i, m := range s.Members {
+		names[i] = m.Name
+	}
+	return names
+}

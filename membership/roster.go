@@ -1,0 +1,210 @@
+package membership
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/memberlist"
+)
+
+// How long a member that is gone is remembered: the dead, so that a partition
+// that lasts hours still heals, and those who left, so that their end has a
+// time.
+const (
+	rememberDead = 24 * time.Hour
+	rememberLeft = 10 * time.Minute
+)
+
+// past is a member that is no longer live.
+type past struct {
+	Member      // Since is the time of its end
+	judged bool // Health is known: memberlist's callback does not tell it
+}
+
+// roster is what memberlist's callbacks have told: a copy of its member list
+// that can be read without its locks.
+type roster struct {
+	mu   sync.Mutex
+	live map[string]Member
+	past map[string]past
+}
+
+func newRoster() *roster {
+	return &roster{live: map[string]Member{}, past: map[string]past{}}
+}
+
+// toMember copies what memberlist knows of a node. Metadata that cannot be
+// decoded never get here: NotifyAlive refuses them.
+func toMember(n *memberlist.Node) (Member, error) {
+	meta, err := DecodeMeta(n.Meta)
+	if err != nil {
+		return Member{}, err
+	}
+	return newMember(n.Name, nodeAddr(n), meta), nil
+}
+
+func newMember(name string, addr netip.AddrPort, meta Meta) Member {
+	return Member{
+		Name: name, Addr: addr, Zone: meta.Zone, Weight: meta.Weight, State: meta.State,
+		Boot: meta.Boot, Protocol: meta.Protocol, Params: meta.Params,
+	}
+}
+
+func nodeAddr(n *memberlist.Node) netip.AddrPort {
+	ip, _ := netip.AddrFromSlice(n.Addr)
+	return netip.AddrPortFrom(ip.Unmap(), n.Port)
+}
+
+// set notes a live member: new, or with other metadata or another address.
+func (r *roster) set(m Member, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m.Since = now
+	if old, ok := r.live[m.Name]; ok && old.Boot == m.Boot {
+		m.Since = old.Since
+	}
+	r.live[m.Name] = m
+	delete(r.past, m.Name)
+}
+
+// end notes that a member is dead or left; memberlist doesn't say which.
+func (r *roster) end(name string, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m, ok := r.live[name]
+	if !ok {
+		return
+	}
+	delete(r.live, name)
+	m.Since, m.Health = now, HealthDead
+	r.past[name] = past{Member: m}
+}
+
+// snapshot gives the live members sorted by name.
+func (r *roster) snapshot() []Member {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	members := make([]Member, 0, len(r.live))
+	for _, m := range r.live {
+		members = append(members, m)
+	}
+	sortMembers(members)
+	return members
+}
+
+func sortMembers(members []Member) {
+	slices.SortFunc(members, func(a, b Member) int { return strings.Compare(a.Name, b.Name) })
+}
+
+// get gives the live member of a name.
+func (r *roster) get(name string) (Member, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m, ok := r.live[name]
+	return m, ok
+}
+
+// others tells how many live members there are besides self.
+func (r *roster) others(self string) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := len(r.live)
+	if _, ok := r.live[self]; ok {
+		n--
+	}
+	return n
+}
+
+// addrs gives the addresses of the live members.
+func (r *roster) addrs() map[netip.AddrPort]bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	set := make(map[netip.AddrPort]bool, len(r.live))
+	for _, m := range r.live {
+		set[m.Addr] = true
+	}
+	return set
+}
+
+// since gives when a member became what it is.
+func (r *roster) since(name string) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if m, ok := r.live[name]; ok {
+		return m.Since
+	}
+	return r.past[name].Since
+}
+
+// judge notes who of the gone is dead and who left, as memberlist has it. Who
+// it has forgotten already is taken for dead.
+func (r *roster) judge(states []nodeState) {
+	known := make(map[string]Health, len(states))
+	for i := range states {
+		known[states[i].Name] = states[i].Health
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name, p := range r.past {
+		h, ok := known[name]
+		if p.judged || ok && h != HealthDead && h != HealthLeft {
+			continue
+		}
+		if ok {
+			p.Health = h
+		}
+		p.judged = true
+		r.past[name] = p
+	}
+}
+
+// prune forgets those whose end is long ago.
+func (r *roster) prune(now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for name, p := range r.past {
+		keep := rememberDead
+		if p.Health == HealthLeft || p.State == StateDraining {
+			keep = rememberLeft
+		}
+		if now.Sub(p.Since) > keep {
+			delete(r.past, name)
+		}
+	}
+}
+
+// unjudged tells whether judge has something to do.
+func (r *roster) unjudged() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, p := range r.past {
+		if !p.judged {
+			return true
+		}
+	}
+	return false
+}
+
+// lost gives the members that disappeared without a word, sorted by name.
+func (r *roster) lost() []Member {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var lost []Member
+	for _, p := range r.past {
+		if p.Health == HealthDead && p.State != StateDraining {
+			lost = append(lost, p.Member)
+		}
+	}
+	sortMembers(lost)
+	return lost
+}
+
+// forget drops a member that is gone for good.
+func (r *roster) forget(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.past, name)
+}
