@@ -1,0 +1,142 @@
+package wire
+
+import "time"
+
+// Keys of the header's meta map that the protocol knows. Numbers are part of
+// the protocol: append only. Trace, priority and call id (6, 7, 8) are
+// reserved: they parse, and are passed over, by versions that lack them.
+const (
+	keyTimeout     = 1  // microseconds left of the caller's deadline
+	keyPartition   = 2  // partition of the key, for keyed calls
+	keyFingerprint = 3  // sender's ownership table
+	keyHops        = 4  // NotOwner redirects behind this call
+	keyAttempt     = 5  // 0 for the first
+	keyOwner       = 9  // on NotOwner replies: the owner by the sender's table
+	keyMessage     = 10 // on failed replies: text for people
+)
+
+// NoPartition in Meta.Partition says that the call is not keyed.
+const NoPartition = -1
+
+// MaxPairs bounds the user's metadata pairs in one header.
+const MaxPairs = 128
+
+// Pair is one entry of the user's metadata. Parsed pairs alias the frame.
+type Pair struct{ Key, Value []byte }
+
+// Meta is what a header carries besides identity: the protocol's own fields
+// and the user's metadata. The zero value of a field is not sent, but for
+// Partition, whose absence is NoPartition.
+type Meta struct {
+	Timeout     time.Duration // left of the caller's deadline; 0: none
+	Partition   int64
+	Fingerprint uint64
+	Hops        uint8
+	Attempt     uint8
+	Owner       []byte
+	Message     []byte
+	User        []Pair
+}
+
+// Reset empties m for reuse; the User slice keeps its memory.
+func (m *Meta) Reset() {
+	*m = Meta{Partition: NoPartition, User: m.User[:0]}
+}
+
+// appendMeta appends m as a msgpack map: integer keys first.
+func appendMeta(dst []byte, m *Meta) []byte {
+	if m == nil {
+		return append(dst, 0x80)
+	}
+	n := len(m.User)
+	for _, present := range [...]bool{
+		m.Timeout > 0, m.Partition >= 0, m.Fingerprint != 0,
+		m.Hops != 0, m.Attempt != 0, len(m.Owner) > 0, len(m.Message) > 0,
+	} {
+		if present {
+			n++
+		}
+	}
+	dst = AppendMapHeader(dst, n)
+	if m.Timeout > 0 {
+		// Rounded up: a deadline that is still open must not arrive as none.
+		dst = appendField(dst, keyTimeout, uint64((m.Timeout-1)/time.Microsecond)+1)
+	}
+	if m.Partition >= 0 {
+		dst = appendField(dst, keyPartition, uint64(m.Partition))
+	}
+	if m.Fingerprint != 0 {
+		dst = appendField(dst, keyFingerprint, m.Fingerprint)
+	}
+	if m.Hops != 0 {
+		dst = appendField(dst, keyHops, uint64(m.Hops))
+	}
+	if m.Attempt != 0 {
+		dst = appendField(dst, keyAttempt, uint64(m.Attempt))
+	}
+	if len(m.Owner) > 0 {
+		dst = appendBytes(append(dst, keyOwner), m.Owner)
+	}
+	if len(m.Message) > 0 {
+		dst = appendBytes(append(dst, keyMessage), m.Message)
+	}
+	for _, p := range m.User {
+		dst = appendBytes(appendBytes(dst, p.Key), p.Value)
+	}
+	return dst
+}
+
+func appendField(dst []byte, key byte, v uint64) []byte {
+	return AppendUint(append(dst, key), v)
+}
+
+// appendBytes appends b as a msgpack string.
+func appendBytes(dst, b []byte) []byte {
+	return append(appendStrHeader(dst, len(b)), b...)
+}
+
+// meta parses a meta map into m, which it resets first. Integer keys that it
+// does not know are passed over, so that newer senders are understood.
+func (c *cursor) meta(m *Meta) {
+	m.Reset()
+	n := c.mapping()
+	for ; n > 0 && c.err == nil; n-- {
+		if c.isStr() {
+			if len(m.User) == MaxPairs {
+				c.fail(ErrHeaderTooLarge)
+				return
+			}
+			key := c.str()
+			m.User = append(m.User, Pair{Key: key, Value: c.str()})
+			continue
+		}
+		c.metaField(m)
+	}
+}
+
+func (c *cursor) metaField(m *Meta) {
+	switch c.uint() {
+	case keyTimeout:
+		// A timeout beyond what a Duration holds is as good as the longest.
+		const most = uint64(1<<63-1) / uint64(time.Microsecond)
+		m.Timeout = time.Duration(min(c.uint(), most)) * time.Microsecond
+	case keyPartition:
+		if u := c.uint(); u < 1<<32 {
+			m.Partition = int64(u)
+		} else {
+			c.fail(ErrMalformed)
+		}
+	case keyFingerprint:
+		m.Fingerprint = c.uint()
+	case keyHops:
+		m.Hops = uint8(min(c.uint(), 255))
+	case keyAttempt:
+		m.Attempt = uint8(min(c.uint(), 255))
+	case keyOwner:
+		m.Owner = c.str()
+	case keyMessage:
+		m.Message = c.str()
+	default:
+		c.skip()
+	}
+}

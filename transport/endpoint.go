@@ -1,0 +1,283 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/meshnode/meshnode/internal/wire"
+)
+
+// Defaults of Config.
+const (
+	DefaultMaxFrame         = 4 << 20          // bytes
+	DefaultMaxCalls         = 16384            // in flight on one connection
+	DefaultWriteTimeout     = 10 * time.Second // a write that takes longer ends the connection
+	DefaultHandshakeTimeout = 5 * time.Second
+	DefaultDialTimeout      = 3 * time.Second // connect and handshake
+	// MaxMaxFrame is the largest limit that Config accepts, in bytes.
+	MaxMaxFrame = 256 << 20
+)
+
+// Config says who an Endpoint is and what it accepts. The zero value of each
+// limit means its default. A nil Handler refuses every call.
+type Config struct {
+	Network Network
+	Name    string // empty: a client, which others never call
+	Cluster string // empty: a client that takes any cluster
+	Boot    uint64 // tells two lives of one name apart
+	KeyID   uint64 // identifies the gossip key; 0: none
+	Handler Handler
+	Logger  zerolog.Logger
+
+	MaxFrame         int // bytes, 1 KiB to MaxMaxFrame
+	MaxCalls         int // calls in flight on one connection, each way
+	WriteTimeout     time.Duration
+	HandshakeTimeout time.Duration
+	DialTimeout      time.Duration
+	RandSeed         uint64 // of the jitter between dials
+}
+
+func (c *Config) setDefaults() error {
+	if c.Network == nil {
+		c.Network = System()
+	}
+	for _, d := range []struct {
+		field *time.Duration
+		value time.Duration
+	}{
+		{&c.WriteTimeout, DefaultWriteTimeout},
+		{&c.HandshakeTimeout, DefaultHandshakeTimeout},
+		{&c.DialTimeout, DefaultDialTimeout},
+	} {
+		if *d.field <= 0 {
+			*d.field = d.value
+		}
+	}
+	if c.MaxFrame == 0 {
+		c.MaxFrame = DefaultMaxFrame
+	}
+	if c.MaxCalls == 0 {
+		c.MaxCalls = DefaultMaxCalls
+	}
+	if c.MaxFrame < 1<<10 || c.MaxFrame > MaxMaxFrame {
+		return errors.New("transport: MaxFrame must lie between 1 KiB and 256 MiB")
+	}
+	if c.MaxCalls < 1 {
+		return errors.New("transport: MaxCalls must be positive")
+	}
+	for what, name := range map[string]string{"node name": c.Name, "cluster name": c.Cluster} {
+		if name != "" && !wire.ValidName(name) {
+			return errors.New("transport: the " + what + " must be 1 to 128 printable ASCII characters without spaces")
+		}
+	}
+	if c.Handler == nil {
+		c.Handler = refuser{}
+	}
+	return nil
+}
+
+// refuser is the handler of those who serve nothing.
+type refuser struct{}
+
+func (refuser) ServeCall(in *Incoming) {
+	_ = in.Reply(codeUnimplemented, message("this process serves no methods"), nil)
+}
+
+const codeUnimplemented = 12
+
+// Endpoint is this process as its peers see it: all connections, in and out.
+// Its life is new, serving, draining, closed.
+type Endpoint struct {
+	cfg     Config
+	log     zerolog.Logger // for what strangers cause: bursts are cut
+	stats   Stats
+	workers workers
+	replies sync.Pool // of *Reply
+	calls   sync.Pool // of *Incoming
+
+	mu       sync.Mutex
+	conns    map[*Conn]struct{}
+	greeting map[net.Conn]struct{} // strangers without a valid hello yet
+	peers    map[*Peer]struct{}
+	state    endpointState
+	dialN    uint64         // dials so far: the seed of each peer's jitter
+	active   sync.WaitGroup // handshakes, dials and connections
+
+	closeOnce sync.Once
+}
+
+type endpointState uint8
+
+const (
+	serving_ endpointState = iota
+	draining
+	closed
+)
+
+// NewEndpoint checks cfg and gives an endpoint that is ready to accept and to
+// dial. Errors say which field is wrong.
+func NewEndpoint(cfg Config) (*Endpoint, error) {
+	if err := cfg.setDefaults(); err != nil {
+		return nil, err
+	}
+	ep := &Endpoint{
+		cfg:   cfg,
+		log:   cfg.Logger.Sample(&zerolog.BurstSampler{Burst: 20, Period: 10 * time.Second}),
+		conns: make(map[*Conn]struct{}),
+		peers: make(map[*Peer]struct{}),
+
+		greeting: make(map[net.Conn]struct{}),
+	}
+	ep.workers.init()
+	return ep, nil
+}
+
+// Stats are the endpoint's counters since its start.
+func (ep *Endpoint) Stats() *Stats { return &ep.stats }
+
+// CountRefused counts a stream that the port refused.
+func (ep *Endpoint) CountRefused() { ep.stats.add(StreamsRefused, 1) }
+
+// ServeConn greets the process that opened nc and serves it until the
+// connection ends. It owns nc.
+func (ep *Endpoint) ServeConn(nc net.Conn) {
+	if !ep.enter() {
+		_ = nc.Close()
+		return
+	}
+	defer ep.active.Done()
+	ep.stats.add(ConnsAccepted, 1)
+	c, err := ep.receive(nc)
+	if err == nil && !ep.add(c) {
+		err = ErrShutdown
+	}
+	if err != nil {
+		_ = nc.Close()
+		ep.stats.add(ConnsRefused, 1)
+		ep.log.Warn().Err(err).Stringer("remote", nc.RemoteAddr()).Msg("connection refused")
+		return
+	}
+	c.loops.Wait()
+}
+
+// Dial opens a connection to addr ("ip:port"). If want is not empty, the
+// process there must bear that name. Errors: those of the network, ctx's own,
+// and ErrVersion, ErrCluster, ErrGossipKey, ErrWrongPeer, ErrHandshakeTimeout.
+func (ep *Endpoint) Dial(ctx context.Context, addr, want string) (*Conn, error) {
+	if !ep.enter() {
+		return nil, ErrClosed
+	}
+	bounded, cancel := context.WithTimeout(ctx, ep.cfg.DialTimeout)
+	defer cancel()
+	c, err := ep.dial(bounded, addr, want)
+	if errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		// Our own limit, which must not look like the caller's deadline.
+		err = fmt.Errorf("%w: no answer within %v: %v", ErrHandshakeTimeout, ep.cfg.DialTimeout, err)
+	}
+	if err != nil {
+		ep.active.Done()
+		ep.stats.add(DialsFailed, 1)
+		return nil, err
+	}
+	ep.stats.add(ConnsDialled, 1)
+	if !ep.add(c) {
+		ep.active.Done()
+		return nil, ErrClosed
+	}
+	go func() {
+		defer ep.active.Done()
+		c.loops.Wait()
+	}()
+	return c, nil
+}
+
+// enter counts one more goroutine that Close waits for.
+func (ep *Endpoint) enter() bool {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	if ep.state != serving_ {
+		return false
+	}
+	ep.active.Add(1)
+	return true
+}
+
+// add starts a connection that has greeted, unless the endpoint is ending.
+func (ep *Endpoint) add(c *Conn) bool {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	if ep.state != serving_ {
+		_ = c.nc.Close()
+		return false
+	}
+	ep.conns[c] = struct{}{}
+	c.run()
+	return true
+}
+
+func (ep *Endpoint) forget(c *Conn) {
+	ep.stats.add(ConnsClosed, 1)
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	delete(ep.conns, c)
+}
+
+// Conns gives the number of open connections.
+func (ep *Endpoint) Conns() int {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	return len(ep.conns)
+}
+
+// Drain tells every peer that no new calls are taken, lets those under way
+// finish, and closes the connections; what is left when ctx ends is cut. New
+// connections are refused from here on.
+func (ep *Endpoint) Drain(ctx context.Context) {
+	var wg sync.WaitGroup
+	for _, c := range ep.leave(draining) {
+		wg.Go(func() { c.drain(ctx) })
+	}
+	wg.Wait()
+}
+
+// leave moves to a later state and gives the open connections.
+func (ep *Endpoint) leave(to endpointState) []*Conn {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	ep.state = max(ep.state, to)
+	conns := make([]*Conn, 0, len(ep.conns))
+	for c := range ep.conns {
+		conns = append(conns, c)
+	}
+	return conns
+}
+
+// Close ends all connections at once and waits for every goroutine, handlers
+// included. Closing again does nothing.
+func (ep *Endpoint) Close() {
+	ep.closeOnce.Do(func() {
+		for _, c := range ep.leave(closed) {
+			c.Close()
+		}
+		ep.cutGreetings()
+		ep.closePeers()
+		ep.active.Wait()
+		ep.workers.stop()
+	})
+}
+
+func (ep *Endpoint) closePeers() {
+	ep.mu.Lock()
+	peers := ep.peers
+	ep.peers = nil
+	ep.mu.Unlock()
+	for p := range peers {
+		p.Close()
+	}
+}

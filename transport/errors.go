@@ -1,0 +1,128 @@
+package transport
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// Errors that end a connection or refuse one. Each has a code on the wire (in
+// a goaway), so that errors.Is works with the same value on both sides.
+var (
+	// ErrShutdown: the peer is stopping; accepted calls finish.
+	ErrShutdown = errors.New("transport: peer is shutting down")
+	// ErrProtocol: bytes that the protocol does not allow.
+	ErrProtocol = errors.New("transport: protocol violation")
+	// ErrVersion: the peer speaks another protocol version.
+	ErrVersion = errors.New("transport: protocol version mismatch")
+	// ErrCluster: the peer belongs to another cluster.
+	ErrCluster = errors.New("transport: cluster name mismatch")
+	// ErrGossipKey: the peer has another gossip key, or one of us has none.
+	ErrGossipKey = errors.New("transport: gossip key mismatch")
+	// ErrWrongPeer: another node answers at this address than was expected.
+	ErrWrongPeer = errors.New("transport: another node answers at this address")
+	// ErrFrameTooLarge: a frame exceeds the receiver's limit.
+	ErrFrameTooLarge = errors.New("transport: frame too large")
+	// ErrHandshakeTimeout: no valid hello arrived in time.
+	ErrHandshakeTimeout = errors.New("transport: handshake timed out")
+	// ErrTooManyConns: the peer has as many half-open connections as it takes.
+	ErrTooManyConns = errors.New("transport: too many unauthenticated connections")
+)
+
+// Errors on this side only.
+var (
+	// ErrClosed: the connection, peer or endpoint is closed.
+	ErrClosed = errors.New("transport: closed")
+	// ErrBackoff: the last dial failed a moment ago; the next one waits.
+	ErrBackoff = errors.New("transport: waiting before the next dial")
+	// ErrWriteQueueFull: the peer does not read as fast as we write.
+	ErrWriteQueueFull = errors.New("transport: write queue full")
+	// ErrTooManyCalls: as many calls are in flight as the peer accepts.
+	ErrTooManyCalls = errors.New("transport: too many calls in flight")
+	// ErrDuplicateID: a call reuses the id of one still in flight.
+	ErrDuplicateID = fmt.Errorf("%w: duplicate call id", ErrProtocol)
+	// ErrUnexpectedFrame: a frame kind that has no business here.
+	ErrUnexpectedFrame = fmt.Errorf("%w: unexpected frame", ErrProtocol)
+)
+
+// reason is an error's code in a goaway. Numbers are part of the protocol:
+// append only.
+type reason uint64
+
+var reasons = [...]error{
+	0: ErrShutdown,
+	1: ErrProtocol,
+	2: ErrVersion,
+	3: ErrCluster,
+	4: ErrGossipKey,
+	5: ErrWrongPeer,
+	6: ErrFrameTooLarge,
+	7: ErrHandshakeTimeout,
+	8: ErrTooManyConns,
+}
+
+// reasonOf gives the code of the first known error that err wraps; what has
+// none of its own is a protocol violation.
+func reasonOf(err error) reason {
+	for i, known := range reasons {
+		if errors.Is(err, known) {
+			return reason(i)
+		}
+	}
+	return 1
+}
+
+// err gives the error of a received code with the peer's text.
+func (r reason) err(text string) *RefusedError {
+	known := ErrProtocol
+	if r < reason(len(reasons)) {
+		known = reasons[r]
+	}
+	return &RefusedError{Err: known, Text: text}
+}
+
+// RefusedError is what a peer gave as its reason for ending a connection.
+type RefusedError struct {
+	Err  error  // one of the errors above
+	Text string // the peer's words; may be empty
+}
+
+// Error implements error.
+func (e *RefusedError) Error() string {
+	if e.Text == "" {
+		return e.Err.Error() + " (said by the peer)"
+	}
+	if detail, ok := strings.CutPrefix(e.Text, e.Err.Error()); ok {
+		return fmt.Sprintf("%v%s (said by the peer)", e.Err, detail)
+	}
+	return fmt.Sprintf("%v (the peer says: %s)", e.Err, e.Text)
+}
+
+// Unwrap gives the named error.
+func (e *RefusedError) Unwrap() error { return e.Err }
+
+// CallError is why a call got no reply.
+type CallError struct {
+	Unsent bool // the peer cannot have executed the call
+	Err    error
+}
+
+// Error implements error.
+func (e *CallError) Error() string {
+	if e.Unsent {
+		return e.Err.Error() + " (not sent)"
+	}
+	return e.Err.Error() + " (outcome unknown)"
+}
+
+// Unwrap gives the cause.
+func (e *CallError) Unwrap() error { return e.Err }
+
+// IsUnsent tells whether err says that the peer cannot have executed the call,
+// so that sending it again, elsewhere, is safe for every method.
+func IsUnsent(err error) bool {
+	var ce *CallError
+	return errors.As(err, &ce) && ce.Unsent
+}
+
+func unsent(err error) error { return &CallError{Unsent: true, Err: err} }

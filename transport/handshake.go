@@ -1,0 +1,237 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/meshnode/meshnode/internal/wire"
+)
+
+const (
+	// maxHello bounds what is read from a stranger before a valid hello, in
+	// bytes; maxGreeting how many strangers are greeted at one time.
+	maxHello    = 4 << 10
+	maxGreeting = 1024
+	// refusalTimeout is the time for telling a stranger why he is refused.
+	refusalTimeout = time.Second
+)
+
+// dial connects and greets first.
+func (ep *Endpoint) dial(ctx context.Context, addr, want string) (*Conn, error) {
+	nc, err := ep.cfg.Network.Dial(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	// The end of ctx cuts the greeting too.
+	stop := context.AfterFunc(ctx, func() { _ = nc.Close() })
+	c, err := ep.greet(nc, want)
+	if !stop() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		_ = nc.Close()
+		if end := ctx.Err(); end != nil {
+			err = fmt.Errorf("%w: %w", end, err)
+		}
+		return nil, fmt.Errorf("greeting %s: %w", addr, err)
+	}
+	return c, nil
+}
+
+// receive greets a stranger, or tells him why not.
+func (ep *Endpoint) receive(nc net.Conn) (*Conn, error) {
+	if err := ep.startGreeting(nc); err != nil {
+		refuse(nc, err)
+		return nil, err
+	}
+	defer ep.endGreeting(nc)
+	return ep.greetBack(nc)
+}
+
+// startGreeting lets Close cut the greeting, unless it comes too late or too
+// many are under way.
+func (ep *Endpoint) startGreeting(nc net.Conn) error {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	switch {
+	case ep.state != serving_:
+		return ErrShutdown
+	case len(ep.greeting) >= maxGreeting:
+		return ErrTooManyConns
+	}
+	ep.greeting[nc] = struct{}{}
+	return nil
+}
+
+func (ep *Endpoint) endGreeting(nc net.Conn) {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	delete(ep.greeting, nc)
+}
+
+// cutGreetings ends the greetings under way; no more begin.
+func (ep *Endpoint) cutGreetings() {
+	ep.mu.Lock()
+	strangers := slices.Collect(maps.Keys(ep.greeting))
+	ep.mu.Unlock()
+	for _, nc := range strangers {
+		_ = nc.Close()
+	}
+}
+
+// refuse writes a goaway that says why.
+func refuse(nc net.Conn, why error) {
+	buf, at := wire.Begin(nil)
+	buf = wire.AppendGoAway(buf, 0, uint64(reasonOf(why)))
+	_ = nc.SetWriteDeadline(time.Now().Add(refusalTimeout))
+	_, _ = nc.Write(wire.End(append(buf, why.Error()...), at))
+}
+
+// linger reads on for a moment: to close with bytes unread would reset the
+// stream, and the goaway might be lost with it.
+func linger(nc net.Conn) {
+	closeWrite(unwrap(nc))
+	_ = nc.SetReadDeadline(time.Now().Add(refusalTimeout))
+	_, _ = io.CopyN(io.Discard, nc, maxHello)
+}
+
+// greet sends the preface and our hello, and takes the peer's.
+func (ep *Endpoint) greet(nc net.Conn, want string) (*Conn, error) {
+	_ = nc.SetDeadline(time.Now().Add(ep.cfg.HandshakeTimeout))
+	mine := ep.hello(want)
+	if _, err := nc.Write(helloFrame([]byte(wire.Preface), &mine)); err != nil {
+		return nil, handshakeError(err)
+	}
+	h, err := readHello(nc)
+	if err != nil {
+		return nil, handshakeError(err)
+	}
+	if err := ep.check(&h, want); err != nil {
+		return nil, err
+	}
+	return ep.greeted(nc, &h), nil
+}
+
+// greetBack takes the preface and the hello of a peer and answers with ours,
+// or with a goaway that says why not.
+func (ep *Endpoint) greetBack(nc net.Conn) (*Conn, error) {
+	_ = nc.SetDeadline(time.Now().Add(ep.cfg.HandshakeTimeout))
+	h, err := readPreface(nc)
+	if err == nil {
+		err = ep.check(&h, "")
+	}
+	if err == nil && h.To != "" && h.To != ep.cfg.Name {
+		err = fmt.Errorf("%w: this is %q, not %q", ErrWrongPeer, ep.cfg.Name, h.To)
+	}
+	if err != nil {
+		err = handshakeError(err)
+		refuse(nc, err)
+		linger(nc)
+		return nil, err
+	}
+	// Our hello is queued, so that it goes out only if the endpoint adds the
+	// connection: a peer that has it may send calls, and needs a goaway then.
+	c, mine := ep.greeted(nc, &h), ep.hello("")
+	c.out.mu.Lock()
+	c.out.buf = helloFrame(c.out.buf, &mine)
+	_ = c.out.releaseLocked(0, false)
+	return c, nil
+}
+
+func (ep *Endpoint) greeted(nc net.Conn, h *wire.Hello) *Conn {
+	_ = nc.SetDeadline(time.Time{})
+	return newConn(ep, unwrap(nc), h)
+}
+
+func (ep *Endpoint) hello(to string) wire.Hello {
+	return wire.Hello{
+		Version: wire.Version, Cluster: ep.cfg.Cluster, Name: ep.cfg.Name, To: to,
+		Boot: ep.cfg.Boot, KeyID: ep.cfg.KeyID,
+		MaxFrame: uint64(ep.cfg.MaxFrame), MaxCalls: uint64(ep.cfg.MaxCalls),
+	}
+}
+
+func helloFrame(dst []byte, h *wire.Hello) []byte {
+	buf, at := wire.Begin(dst)
+	return wire.End(wire.AppendHello(buf, h), at)
+}
+
+// check tells whether we can talk to the sender of h. Clients have no key and
+// may have no cluster name.
+func (ep *Endpoint) check(h *wire.Hello, want string) error {
+	member := h.Name != "" && ep.cfg.Name != ""
+	switch {
+	case h.Version != wire.Version:
+		return fmt.Errorf("%w: the peer speaks %d, this node %d", ErrVersion, h.Version, wire.Version)
+	case h.Cluster != ep.cfg.Cluster && h.Cluster != "" && ep.cfg.Cluster != "":
+		return fmt.Errorf("%w: the peer is in %q, this node in %q", ErrCluster, h.Cluster, ep.cfg.Cluster)
+	case member && h.KeyID != ep.cfg.KeyID:
+		return fmt.Errorf("%w: %s", ErrGossipKey, keyDifference(h.KeyID, ep.cfg.KeyID))
+	case want != "" && h.Name != want:
+		return fmt.Errorf("%w: it is %q, not %q", ErrWrongPeer, h.Name, want)
+	}
+	return nil
+}
+
+func keyDifference(theirs, ours uint64) string {
+	switch {
+	case theirs == 0:
+		return "this node has one, the peer has none"
+	case ours == 0:
+		return "the peer has one, this node has none"
+	}
+	return "the two nodes have different keys"
+}
+
+func readPreface(nc net.Conn) (wire.Hello, error) {
+	var preface [len(wire.Preface)]byte
+	if _, err := io.ReadFull(nc, preface[:]); err != nil {
+		return wire.Hello{}, err
+	}
+	if string(preface[:]) != wire.Preface {
+		return wire.Hello{}, fmt.Errorf("%w: bad preface", ErrProtocol)
+	}
+	return readHello(nc)
+}
+
+// readHello reads one frame, which must be a hello, or a goaway that says why
+// there is none. It reads no byte beyond.
+func readHello(nc net.Conn) (wire.Hello, error) {
+	var prefix [wire.Prefix]byte
+	if _, err := io.ReadFull(nc, prefix[:]); err != nil {
+		return wire.Hello{}, err
+	}
+	n := wire.Length(prefix[:])
+	if n > maxHello {
+		return wire.Hello{}, fmt.Errorf("%w: a hello of %d bytes", ErrFrameTooLarge, n)
+	}
+	frame := make([]byte, n)
+	if _, err := io.ReadFull(nc, frame); err != nil {
+		return wire.Hello{}, err
+	}
+	var head wire.Header
+	body, err := wire.Parse(frame, &head)
+	if err == nil && head.Kind == wire.KindGoAway {
+		return wire.Hello{}, reason(head.Code).err(printable(body))
+	}
+	h, err := wire.ParseHello(frame)
+	if err != nil {
+		return wire.Hello{}, fmt.Errorf("%w: %w", ErrProtocol, err)
+	}
+	return h, nil
+}
+
+// handshakeError names a timeout.
+func handshakeError(err error) error {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Errorf("%w: %w", ErrHandshakeTimeout, err)
+	}
+	return err
+}

@@ -1,0 +1,260 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// StreamKind is what a stream on the shared port speaks.
+type StreamKind uint8
+
+// The kinds of streams, told by the first byte.
+const (
+	StreamUnknown    StreamKind = iota
+	StreamMesh                  // the mesh preface
+	StreamGossip                // memberlist, whose streams begin with a label
+	StreamMsgpackRPC            // a plain MessagePack-RPC client
+)
+
+// String names the kind for logs and counters.
+func (k StreamKind) String() string {
+	switch k {
+	case StreamMesh:
+		return "mesh"
+	case StreamGossip:
+		return "gossip"
+	case StreamMsgpackRPC:
+		return "msgpack-rpc"
+	}
+	return "unknown"
+}
+
+// Classify tells a stream's kind from its first byte: 'm' of the mesh preface,
+// 244 of memberlist's label header (clusters always have a name), 0x93 or 0x94
+// of a MessagePack-RPC array.
+func Classify(first byte) StreamKind {
+	switch first {
+	case 'm':
+		return StreamMesh
+	case 244:
+		return StreamGossip
+	case 0x93, 0x94:
+		return StreamMsgpackRPC
+	}
+	return StreamUnknown
+}
+
+// Port is one number in UDP and TCP. It owns both sockets until Close.
+type Port struct {
+	listener net.Listener
+	packets  net.PacketConn
+	addr     netip.AddrPort
+
+	mu     sync.Mutex
+	fresh  map[net.Conn]struct{} // first byte not seen yet
+	closed bool
+	wg     sync.WaitGroup
+}
+
+// portTries is how often a free port is looked for when addr says port 0: the
+// number that TCP got may be taken in UDP.
+const portTries = 16
+
+// OpenPort opens addr ("ip:port"; port 0 takes any free one) in TCP and UDP.
+// The error names the address, and what to do when it is taken.
+func OpenPort(ctx context.Context, network Network, addr string) (*Port, error) {
+	want, err := netip.ParseAddrPort(addr)
+	if err != nil {
+		return nil, fmt.Errorf("bind address %q: want ip:port, such as 127.0.0.1:7101", addr)
+	}
+	for try := 1; ; try++ {
+		p, err := openBoth(ctx, network, addr)
+		if err == nil || want.Port() != 0 || try == portTries {
+			return p, err
+		}
+	}
+}
+
+func openBoth(ctx context.Context, network Network, addr string) (*Port, error) {
+	ln, err := network.Listen(ctx, addr)
+	if err != nil {
+		return nil, bindError("TCP", addr, err)
+	}
+	bound, err := netip.ParseAddrPort(ln.Addr().String())
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("listener's address %q: %w", ln.Addr(), err), ln.Close())
+	}
+	bound = netip.AddrPortFrom(bound.Addr().Unmap(), bound.Port())
+	pc, err := network.ListenPacket(ctx, bound.String())
+	if err != nil {
+		return nil, errors.Join(bindError("UDP", bound.String(), err), ln.Close())
+	}
+	return &Port{listener: ln, packets: pc, addr: bound, fresh: make(map[net.Conn]struct{})}, nil
+}
+
+// bindError says which port could not be had; the cause stays inspectable.
+func bindError(proto, addr string, err error) error {
+	return fmt.Errorf("cannot listen on %s %s (is another process using that port?): %w", proto, addr, err)
+}
+
+// Addr is the bound address, with the real port number.
+func (p *Port) Addr() netip.AddrPort { return p.addr }
+
+// Packets is the UDP socket. The port keeps it: don't close it.
+func (p *Port) Packets() net.PacketConn { return p.packets }
+
+// StreamHandlers says who takes streams of which kind, on a goroutine of the
+// stream's own. The stream is handed over whole, its first byte unread; the
+// taker closes it. A nil entry refuses the kind.
+type StreamHandlers struct {
+	Mesh       func(net.Conn)
+	Gossip     func(net.Conn)
+	MsgpackRPC func(net.Conn)
+	// Refused is told of each stream that was closed, with what it seemed to
+	// be (StreamUnknown also for silence). May be nil.
+	Refused func(remote net.Addr, kind StreamKind)
+}
+
+func (h *StreamHandlers) taker(k StreamKind) func(net.Conn) {
+	switch k {
+	case StreamMesh:
+		return h.Mesh
+	case StreamGossip:
+		return h.Gossip
+	case StreamMsgpackRPC:
+		return h.MsgpackRPC
+	}
+	return nil
+}
+
+const (
+	// firstByteTimeout cuts streams that say nothing.
+	firstByteTimeout = 5 * time.Second
+	// maxFresh bounds the streams that have said nothing yet.
+	maxFresh = 1024
+)
+
+// Serve accepts streams until Close and gives each to the handler of its kind.
+// It returns nil after Close, else the listener's error.
+func (p *Port) Serve(h StreamHandlers) error {
+	backoff := 5 * time.Millisecond
+	for {
+		nc, err := p.listener.Accept()
+		if err != nil {
+			if p.isClosed() {
+				return nil
+			}
+			// Out of file descriptors and the like pass; a closed listener
+			// does not.
+			if errors.Is(err, net.ErrClosed) {
+				return err
+			}
+			time.Sleep(backoff)
+			backoff = min(2*backoff, time.Second)
+			continue
+		}
+		backoff = 5 * time.Millisecond
+		if !p.admit(nc) {
+			h.refuse(nc, StreamUnknown)
+			continue
+		}
+		go p.sort(nc, h)
+	}
+}
+
+func (h *StreamHandlers) refuse(nc net.Conn, k StreamKind) {
+	_ = nc.Close()
+	if h.Refused != nil {
+		h.Refused(nc.RemoteAddr(), k)
+	}
+}
+
+// admit registers a fresh stream, unless the port is closed or full.
+func (p *Port) admit(nc net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed || len(p.fresh) >= maxFresh {
+		return false
+	}
+	p.fresh[nc] = struct{}{}
+	p.wg.Add(1)
+	return true
+}
+
+// sort reads one byte of a fresh stream and hands it over.
+func (p *Port) sort(nc net.Conn, h StreamHandlers) {
+	defer p.wg.Done()
+	var first [1]byte
+	_ = nc.SetReadDeadline(time.Now().Add(firstByteTimeout))
+	n, _ := nc.Read(first[:])
+	_ = nc.SetReadDeadline(time.Time{})
+	p.mu.Lock()
+	delete(p.fresh, nc)
+	p.mu.Unlock()
+	kind := StreamUnknown
+	if n == 1 {
+		kind = Classify(first[0])
+	}
+	take := h.taker(kind)
+	if take == nil {
+		h.refuse(nc, kind)
+		return
+	}
+	take(&prefixed{Conn: nc, first: first})
+}
+
+func (p *Port) isClosed() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
+}
+
+// Close closes both sockets and every stream whose kind is not known yet, and
+// waits until the handlers of all streams have returned. Close those first.
+func (p *Port) Close() error {
+	p.mu.Lock()
+	p.closed = true
+	for nc := range p.fresh {
+		_ = nc.Close()
+	}
+	p.mu.Unlock()
+	err := errors.Join(ignoreClosed(p.listener.Close()), ignoreClosed(p.packets.Close()))
+	p.wg.Wait()
+	return err
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return err
+}
+
+// prefixed is a stream with its first byte put back.
+type prefixed struct {
+	net.Conn
+	first [1]byte
+	read  bool
+}
+
+// unwrap gives the stream under nc if it has no byte put back any more.
+func unwrap(nc net.Conn) net.Conn {
+	if p, ok := nc.(*prefixed); ok && p.read {
+		return p.Conn
+	}
+	return nc
+}
+
+func (c *prefixed) Read(b []byte) (int, error) {
+	if c.read || len(b) == 0 {
+		return c.Conn.Read(b)
+	}
+	c.read = true
+	b[0] = c.first[0]
+	return 1, nil
+}
