@@ -1,0 +1,200 @@
+package rpc
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/meshnode/meshnode/internal/wire"
+)
+
+// Caller carries calls to their destination. *node.Node is one.
+type Caller interface {
+	// Invoke makes the call and fills call.Reply and call.Peer. Errors are
+	// *Error or wrap one.
+	Invoke(ctx context.Context, call *Call) error
+	// Targets gives the names of the nodes that a destination of many stands
+	// for.
+	Targets(ctx context.Context, dest Dest) ([]string, error)
+}
+
+// Registrar takes handlers. *node.Node is one.
+type Registrar interface {
+	// Register serves a method. The error says that its name is taken.
+	Register(h *Handler) error
+}
+
+// Handler serves one method.
+type Handler struct {
+	Spec *Spec
+	// Serve takes a pointer to the method's Req and gives one to its Reply.
+	Serve func(ctx context.Context, req any) (reply any, err error)
+}
+
+// Call is one call under way, as client interceptors see it.
+type Call struct {
+	Spec     *Spec
+	Dest     Dest
+	Metadata Metadata // sent along; nil is empty. Interceptors may add with Set
+	Timeout  time.Duration
+	OneWay   bool
+	Req      any // *Req of the method
+	Reply    any // *Reply of the method, once the call has succeeded
+
+	// Peer is the name of the node that answered, with a reply or an error.
+	// Empty: none did.
+	Peer string
+
+	peerOut *string
+}
+
+// DestKind is how a destination is named.
+type DestKind uint8
+
+// The kinds of destinations.
+const (
+	ToAny    DestKind = iota // any node
+	ToKey                    // the owner of a key
+	ToPeer                   // one node by name
+	ToAll                    // all nodes
+	ToOwners                 // the first N owners of a key
+)
+
+// String is the name of the option that makes the kind.
+func (k DestKind) String() string {
+	return [...]string{"Any", "Key", "Peer", "All", "Owners"}[k]
+}
+
+// Dest says where a call goes.
+type Dest struct {
+	Kind   DestKind
+	Key    string // ToKey, ToOwners
+	Peer   string // ToPeer
+	N      int    // ToOwners
+	Policy Policy // ToAny
+}
+
+func (d *Dest) many() bool { return d.Kind == ToAll || d.Kind == ToOwners }
+
+// Policy picks the node for a call that goes to any.
+type Policy string
+
+// The policies.
+const (
+	RoundRobin Policy = "round-robin" // one after the other; the default
+	Random     Policy = "random"
+)
+
+// Policies gives the names of all policies.
+func Policies() []Policy { return []Policy{RoundRobin, Random} }
+
+// Metadata is what users send along with a call. Keys and values are any
+// bytes; a call's header, all metadata included, is at most 64 KiB.
+type Metadata map[string]string
+
+// MaxMetadata is how many pairs of metadata a call may carry.
+const MaxMetadata = wire.MaxPairs
+
+type optionKind uint8
+
+const (
+	optDest optionKind = iota
+	optMetadata
+	optTimeout
+	optAnswered
+)
+
+// CallOption is a property of one call. It is a plain value, so that options
+// cost no allocation.
+type CallOption struct {
+	kind     optionKind
+	dest     Dest
+	key, val string
+	timeout  time.Duration
+	peer     *string
+}
+
+// Key sends the call to the node that owns k.
+func Key(k string) CallOption { return CallOption{dest: Dest{Kind: ToKey, Key: k}} }
+
+// Peer sends the call to the node of that name.
+func Peer(name string) CallOption { return CallOption{dest: Dest{Kind: ToPeer, Peer: name}} }
+
+// Any sends the call to any node that serves the method, picked by policy.
+func Any(policy Policy) CallOption { return CallOption{dest: Dest{Kind: ToAny, Policy: policy}} }
+
+// All sends the call to every node; for Gather.
+func All() CallOption { return CallOption{dest: Dest{Kind: ToAll}} }
+
+// Owners sends the call to the first n owners of k; for Gather.
+func Owners(k string, n int) CallOption {
+	return CallOption{dest: Dest{Kind: ToOwners, Key: k, N: n}}
+}
+
+// WithMetadata sends a pair of metadata along.
+func WithMetadata(key, value string) CallOption {
+	return CallOption{kind: optMetadata, key: key, val: value}
+}
+
+// Timeout bounds the call, on top of its context's deadline.
+func Timeout(d time.Duration) CallOption { return CallOption{kind: optTimeout, timeout: d} }
+
+// Answered stores the name of the node that answered into *name, whether it
+// answered with a reply or an error. It is left alone if none did.
+func Answered(name *string) CallOption { return CallOption{kind: optAnswered, peer: name} }
+
+// apply puts the options into the call.
+func (c *Call) apply(opts []CallOption) error {
+	for i := range opts {
+		o := &opts[i]
+		switch o.kind {
+		case optDest:
+			c.Dest = o.dest
+		case optMetadata:
+			c.SetMetadata(o.key, o.val)
+		case optTimeout:
+			if o.timeout <= 0 {
+				return Errorf(InvalidArgument, "%s: a timeout of %v; want a positive one", c.Spec.name, o.timeout)
+			}
+			c.Timeout = o.timeout
+		case optAnswered:
+			c.peerOut = o.peer
+		}
+	}
+	return nil
+}
+
+// SetMetadata adds a pair of metadata.
+func (c *Call) SetMetadata(key, value string) {
+	if c.Metadata == nil {
+		c.Metadata = make(Metadata)
+	}
+	c.Metadata[key] = value
+}
+
+// AnsweredBy records who answered. Callers (packages that carry calls) call it.
+func (c *Call) AnsweredBy(peer string) {
+	c.Peer = peer
+	if c.peerOut != nil {
+		*c.peerOut = peer
+	}
+}
+
+// scatter makes one call for each peer, all at once, and waits for all. done is
+// called once for each, from several goroutines.
+func scatter(ctx context.Context, c Caller, call *Call, peers []string, done func(i int, one *Call, err error)) {
+	var wg sync.WaitGroup
+	for i, peer := range peers {
+		wg.Go(func() {
+			one := Call{
+				Spec: call.Spec, Req: call.Req, Timeout: call.Timeout,
+				Dest: Dest{Kind: ToPeer, Peer: peer},
+			}
+			for k, v := range call.Metadata {
+				one.SetMetadata(k, v)
+			}
+			done(i, &one, c.Invoke(ctx, &one))
+		})
+	}
+	wg.Wait()
+}

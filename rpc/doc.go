@@ -1,0 +1,29 @@
+// Package rpc is how calls look to the program that makes and serves them:
+// methods, destinations, status codes, metadata and interceptors. It knows no
+// sockets; a Caller (package node) carries the calls.
+//
+// A method is a value, declared once and used on both sides:
+//
+//	var Hello = rpc.NewMethod[HelloRequest, HelloReply]("greeter.Hello", rpc.Idempotent())
+//
+//	Hello.Handle(n, func(ctx context.Context, req *HelloRequest) (*HelloReply, error) { ... })
+//	reply, err := Hello.Call(ctx, n, &HelloRequest{Name: "alice"}, rpc.Key("alice"))
+//
+// Values travel as msgpack; a struct's fields go by their msgpack tag, else
+// their json tag, else their name. A Req or Reply of []byte passes through as
+// it is. A call to a handler in the same process hands the pointers over
+// without encoding: neither side may change a request or a reply once it has
+// given it away, and a caller whose call ended early must not reuse the request.
+//
+// # Failures
+//
+// Every error of a call is an *Error with a Code; errors.Is(err, rpc.NotFound)
+// works on both sides of the wire, as do context.Canceled and
+// context.DeadlineExceeded. A handler returns what it wants the caller to see
+// by Errorf; any other error arrives as Internal with its text. A handler's
+// panic arrives as Internal without its text.
+//
+// # Concurrency
+//
+// Methods are immutable and safe for concurrent use. Handlers run side by side.
+package rpc

@@ -1,0 +1,109 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+)
+
+// Invoker makes a call: the next client interceptor, or the call itself.
+type Invoker func(ctx context.Context, call *Call) error
+
+// ClientInterceptor sees each call that this node makes, before it is routed.
+// It may change the metadata and the context, call next or not, and change
+// what comes back.
+type ClientInterceptor func(ctx context.Context, call *Call, next Invoker) error
+
+// ServerHandler serves a call: the next server interceptor, or the handler.
+type ServerHandler func(ctx context.Context, req any) (reply any, err error)
+
+// ServerInterceptor sees each call that this node serves, also those from
+// itself, after the node has decided that it is for it. info is the same as
+// InfoFrom(ctx).
+type ServerInterceptor func(ctx context.Context, info *Info, req any, next ServerHandler) (reply any, err error)
+
+// ChainClient gives last behind all interceptors, the first outermost.
+func ChainClient(all []ClientInterceptor, last Invoker) Invoker {
+	for i := len(all) - 1; i >= 0; i-- {
+		one, next := all[i], last
+		last = func(ctx context.Context, call *Call) error { return one(ctx, call, next) }
+	}
+	return last
+}
+
+// ChainServer runs h behind all interceptors, the first outermost.
+func ChainServer(ctx context.Context, all []ServerInterceptor, info *Info, h *Handler, req any) (any, error) {
+	if len(all) == 0 {
+		return h.Serve(ctx, req)
+	}
+	return all[0](ctx, info, req, func(ctx context.Context, req any) (any, error) {
+		return ChainServer(ctx, all[1:], info, h, req)
+	})
+}
+
+// Info is what a handler can know of the call that it serves.
+type Info struct {
+	Method   string
+	Peer     string   // the calling node's name; empty: a client that is no member
+	Metadata Metadata // read only; nil when none was sent
+	Keyed    bool     // the call was sent to the owner of a key
+	// Partition of the key, if Keyed.
+	Partition uint32
+	Attempt   int // 0 for the first
+}
+
+type infoKey struct{}
+
+// serverContext carries Info. It is a type of its own, not context.WithValue,
+// so that it costs one allocation and keeps the parent's AfterFunc.
+type serverContext struct {
+	context.Context
+	info Info
+}
+
+// Value implements context.Context.
+func (c *serverContext) Value(key any) any {
+	if key == (infoKey{}) {
+		return &c.info
+	}
+	return c.Context.Value(key)
+}
+
+// AfterFunc lets derived contexts end with this one without a goroutine;
+// package context looks for it.
+func (c *serverContext) AfterFunc(f func()) (stop func() bool) {
+	return context.AfterFunc(c.Context, f)
+}
+
+// WithInfo gives a context that carries info, and a pointer to its copy.
+func WithInfo(ctx context.Context, info Info) (context.Context, *Info) {
+	c := &serverContext{Context: ctx, info: info}
+	return c, &c.info
+}
+
+// InfoFrom gives what is known of the call that ctx belongs to. It is false
+// outside of handlers.
+func InfoFrom(ctx context.Context) (*Info, bool) {
+	info, ok := ctx.Value(infoKey{}).(*Info)
+	return info, ok
+}
+
+// PanicError is what Guard makes of a panic: an Internal error whose caller
+// learns nothing of the stack. Packages that serve calls log it.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+// Error implements error.
+func (e *PanicError) Error() string { return fmt.Sprintf("handler panicked: %v", e.Value) }
+
+// Guard runs serve and turns a panic into a *PanicError.
+func Guard(serve func() (any, error)) (reply any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			reply, err = nil, &PanicError{Value: p, Stack: debug.Stack()}
+		}
+	}()
+	return serve()
+}

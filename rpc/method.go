@@ -1,0 +1,217 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/meshnode/meshnode/internal/wire"
+)
+
+// Spec is what a method is, without its types in the type system: its name,
+// its promises, and how its values are encoded. Specs are immutable.
+type Spec struct {
+	name       string
+	idempotent bool
+	timeout    time.Duration
+	request    codec
+	reply      codec
+	types      [2]reflect.Type // of the request and the reply; nil: bytes of any type
+}
+
+// Name is the method's name, such as "greeter.Hello".
+func (s *Spec) Name() string { return s.name }
+
+// Idempotent tells that executing a call twice does no harm.
+func (s *Spec) Idempotent() bool { return s.idempotent }
+
+// Timeout is how long a call may take when its context says nothing; 0: the
+// node's default.
+func (s *Spec) Timeout() time.Duration { return s.timeout }
+
+// AppendRequest appends the encoded request, a pointer to the method's Req.
+func (s *Spec) AppendRequest(dst []byte, req any) ([]byte, error) {
+	return s.request.append(dst, req)
+}
+
+// DecodeRequest gives a new *Req. It is safe on bytes from strangers.
+func (s *Spec) DecodeRequest(b []byte) (any, error) { return s.request.decode(b) }
+
+// AppendReply appends the encoded reply, a pointer to the method's Reply.
+func (s *Spec) AppendReply(dst []byte, reply any) ([]byte, error) {
+	return s.reply.append(dst, reply)
+}
+
+// DecodeReply gives a new *Reply. It is safe on bytes from strangers.
+func (s *Spec) DecodeReply(b []byte) (any, error) { return s.reply.decode(b) }
+
+// SameTypes tells whether values of one spec can be handed to the other
+// without encoding.
+func (s *Spec) SameTypes(o *Spec) bool {
+	return s == o || s.types == o.types && s.types[0] != nil
+}
+
+// MethodOption is a property of a method, given to NewMethod.
+type MethodOption func(*Spec)
+
+// Idempotent promises that executing a call twice does no harm: it may be sent
+// again when its outcome is unknown.
+func Idempotent() MethodOption { return func(s *Spec) { s.idempotent = true } }
+
+// DefaultTimeout bounds calls whose context has no deadline.
+func DefaultTimeout(d time.Duration) MethodOption { return func(s *Spec) { s.timeout = d } }
+
+// Method is a typed method: a value to be declared once and used by callers
+// and handlers alike.
+type Method[Req, Reply any] struct{ spec *Spec }
+
+// NewMethod declares a method. Its name is 1 to 128 printable ASCII characters
+// without spaces, by custom "service.Method"; names that begin with "mesh."
+// are the mesh's own. It panics on a bad name: methods are declared in package
+// variables, so that is found when the program starts.
+func NewMethod[Req, Reply any](name string, opts ...MethodOption) Method[Req, Reply] {
+	s := &Spec{
+		request: codecFor[Req](), reply: codecFor[Reply](),
+		types: [2]reflect.Type{reflect.TypeFor[Req](), reflect.TypeFor[Reply]()},
+	}
+	s.init(name, opts)
+	return Method[Req, Reply]{spec: s}
+}
+
+func (s *Spec) init(name string, opts []MethodOption) {
+	if !wire.ValidName(name) {
+		panic(fmt.Sprintf("rpc: bad method name %q: want 1 to 128 printable ASCII characters without spaces", name))
+	}
+	s.name = name
+	for _, o := range opts {
+		o(s)
+	}
+}
+
+// Untyped gives the spec of a method that is known by name only: requests and
+// replies are encoded bytes (*[]byte), as gateways handle them.
+func Untyped(name string, opts ...MethodOption) (*Spec, error) {
+	if !wire.ValidName(name) {
+		return nil, Errorf(InvalidArgument, "bad method name %q: want 1 to 128 printable ASCII characters without spaces", name)
+	}
+	s := &Spec{request: rawCodec(), reply: rawCodec()}
+	s.init(name, opts)
+	return s, nil
+}
+
+// Name is the method's name.
+func (m Method[Req, Reply]) Name() string { return m.spec.name }
+
+// Spec is the method without its types.
+func (m Method[Req, Reply]) Spec() *Spec { return m.spec }
+
+// Handle serves the method: fn runs for each call that reaches r, many side by
+// side. Its ctx ends with the caller's deadline or cancel. It must not keep or
+// change req after it has returned, nor reply after it has given it away; a nil
+// reply stands for the zero Reply. It panics if r already serves the name.
+func (m Method[Req, Reply]) Handle(r Registrar, fn func(ctx context.Context, req *Req) (*Reply, error)) {
+	err := r.Register(&Handler{Spec: m.spec, Serve: func(ctx context.Context, req any) (any, error) {
+		reply, err := fn(ctx, req.(*Req))
+		if err != nil {
+			return nil, err
+		}
+		if reply == nil {
+			reply = new(Reply)
+		}
+		return reply, nil
+	}})
+	if err != nil {
+		panic(err)
+	}
+}
+
+// Call sends req and waits for the reply. The destination is an option: Key,
+// Peer or Any (the default). A nil req stands for the zero Req. Errors are
+// *Error.
+func (m Method[Req, Reply]) Call(ctx context.Context, c Caller, req *Req, opts ...CallOption) (*Reply, error) {
+	call := Call{Spec: m.spec, Req: orZero(req)}
+	if err := call.apply(opts); err != nil {
+		return nil, err
+	}
+	if call.Dest.many() {
+		return nil, Errorf(InvalidArgument, "%s: Call has one destination; use Gather for rpc.%s", m.spec.name, call.Dest.Kind)
+	}
+	if err := c.Invoke(ctx, &call); err != nil {
+		return nil, AsError(err)
+	}
+	return replyOf[Reply](&call)
+}
+
+// orZero gives the zero value for a nil pointer, as it would arrive remotely.
+func orZero[T any](p *T) *T {
+	if p == nil {
+		return new(T)
+	}
+	return p
+}
+
+// replyOf gives what a call that succeeded has brought. An interceptor can
+// have left anything there; nothing at all stands for the zero Reply.
+func replyOf[Reply any](call *Call) (*Reply, error) {
+	reply, ok := call.Reply.(*Reply)
+	if !ok && call.Reply != nil {
+		return nil, Errorf(Internal, "%s: a reply of %T, not %T", call.Spec.name, call.Reply, reply)
+	}
+	return orZero(reply), nil
+}
+
+// Send is a one-way call: it returns when the request is on its way, and
+// nobody says whether it was executed. An error says that it was not sent.
+func (m Method[Req, Reply]) Send(ctx context.Context, c Caller, req *Req, opts ...CallOption) error {
+	call := Call{Spec: m.spec, Req: orZero(req), OneWay: true}
+	if err := call.apply(opts); err != nil {
+		return err
+	}
+	if call.Dest.many() {
+		return Errorf(InvalidArgument, "%s: Send has one destination, not rpc.%s", m.spec.name, call.Dest.Kind)
+	}
+	if err := c.Invoke(ctx, &call); err != nil {
+		return AsError(err)
+	}
+	return nil
+}
+
+// Result is one node's answer in a Gather.
+type Result[Reply any] struct {
+	Peer  string
+	Reply *Reply // nil if Err is not
+	Err   error  // an *Error
+}
+
+// Gather sends req to several nodes at once and waits for all answers: to all
+// (the default, All) or to the owners of a key (Owners). Results come in the
+// order of the nodes' names, or of the owners, primary first; one that failed
+// says so in its Err. The error is for what prevents every call.
+func (m Method[Req, Reply]) Gather(ctx context.Context, c Caller, req *Req, opts ...CallOption) ([]Result[Reply], error) {
+	call := Call{Spec: m.spec, Req: orZero(req), Dest: Dest{Kind: ToAll}}
+	if err := call.apply(opts); err != nil {
+		return nil, err
+	}
+	switch d := &call.Dest; {
+	case !d.many():
+		return nil, Errorf(InvalidArgument, "%s: Gather goes to rpc.All or rpc.Owners; use Call for rpc.%s", m.spec.name, d.Kind)
+	case d.Kind == ToOwners && d.N < 1:
+		return nil, Errorf(InvalidArgument, "%s: %d owners asked for; want 1 or more", m.spec.name, d.N)
+	}
+	peers, err := c.Targets(ctx, call.Dest)
+	if err != nil {
+		return nil, AsError(err)
+	}
+	results := make([]Result[Reply], len(peers))
+	scatter(ctx, c, &call, peers, func(i int, one *Call, err error) {
+		results[i].Peer = peers[i]
+		if err == nil {
+			results[i].Reply, err = replyOf[Reply](one)
+		}
+		if err != nil {
+			results[i].Err = AsError(err)
+		}
+	})
+	return results, nil
+}
