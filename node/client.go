@@ -1,0 +1,216 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rs/zerolog"
+
+	"github.com/meshnode/meshnode/rpc"
+	"github.com/meshnode/meshnode/transport"
+)
+
+// ClientConfig says how a Client connects. The zero value will do.
+type ClientConfig struct {
+	Cluster  string            // refuse nodes of any other; empty: take any
+	Network  transport.Network // nil: the operating system
+	MaxFrame int               // bytes of one request or reply; 0: 4 MiB
+	Timeout  time.Duration     // of calls that have no deadline; 0: DefaultCallTimeout
+	Logger   zerolog.Logger    // zero: nothing is logged
+}
+
+// Client makes calls from outside of the mesh, through one node: it is no
+// member and owns nothing. Calls to rpc.Any reach that very node; what goes to
+// a key, a peer or all is forwarded by it.
+//
+// Methods must be idempotent to be tried again by the node when an outcome is
+// unknown; the client itself never sends a call twice.
+type Client struct {
+	endpoint *transport.Endpoint
+	peer     *transport.Peer
+	timeout  time.Duration
+}
+
+// Dial connects to the node at addr ("ip:port" or "host:port").
+func Dial(ctx context.Context, addr string, cfg ClientConfig) (*Client, error) {
+	if cfg.Network == nil {
+		cfg.Network = transport.System()
+	}
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = DefaultCallTimeout
+	}
+	resolved, err := resolve(ctx, cfg.Network, addr)
+	if err != nil {
+		return nil, err
+	}
+	ep, err := transport.NewEndpoint(transport.Config{
+		Network: cfg.Network, Cluster: cfg.Cluster, MaxFrame: cfg.MaxFrame, Logger: cfg.Logger,
+	})
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{endpoint: ep, peer: ep.Peer("", resolved), timeout: cfg.Timeout}
+	if _, err := c.peer.Conn(ctx); err != nil {
+		ep.Close()
+		return nil, fmt.Errorf("cannot reach a node at %s: %w", addr, cause(err))
+	}
+	return c, nil
+}
+
+// cause strips what says whether a call was sent: none was.
+func cause(err error) error {
+	var ce *transport.CallError
+	if errors.As(err, &ce) {
+		return ce.Err
+	}
+	return err
+}
+
+// Close ends the connection.
+func (c *Client) Close() { c.endpoint.Close() }
+
+// Invoke implements rpc.Caller.
+func (c *Client) Invoke(ctx context.Context, call *rpc.Call) error {
+	if err := ctx.Err(); err != nil {
+		return rpc.AsError(err)
+	}
+	if err := checkMetadata(call); err != nil {
+		return err
+	}
+	switch call.Dest.Kind {
+	case rpc.ToAny:
+		return c.direct(ctx, call)
+	case rpc.ToKey, rpc.ToPeer:
+		return c.forwarded(ctx, call)
+	}
+	return rpc.Errorf(rpc.InvalidArgument, "a call to rpc.%s has many destinations; use Gather", call.Dest.Kind)
+}
+
+// direct calls the node that the client is connected to.
+func (c *Client) direct(ctx context.Context, call *rpc.Call) error {
+	body, err := call.Spec.AppendRequest(nil, call.Req)
+	if err != nil {
+		return rpc.Errorf(rpc.InvalidArgument, "request of %s: %v", call.Spec.Name(), err)
+	}
+	req := transport.Request{Method: call.Spec.Name(), Body: body, Deadline: c.due(ctx, call)}
+	req.Meta = transport.Meta{Partition: transport.NoPartition, User: pairsOf(call.Metadata)}
+	bounded, cancel := context.WithDeadline(ctx, req.Deadline)
+	defer cancel()
+	conn, err := c.peer.Conn(bounded)
+	if err != nil {
+		return asError(bounded, err)
+	}
+	if call.OneWay {
+		return asError(ctx, conn.Notify(&req))
+	}
+	reply, err := conn.Call(ctx, &req)
+	if err != nil {
+		return asError(ctx, err)
+	}
+	defer reply.Release()
+	call.AnsweredBy(conn.Peer().Name)
+	if reply.Code != transport.CodeOK {
+		return errorOf(reply)
+	}
+	if call.Reply, err = call.Spec.DecodeReply(reply.Body); err != nil {
+		return rpc.Errorf(rpc.Internal, "reply of %s: %v", call.Spec.Name(), err)
+	}
+	return nil
+}
+
+func (c *Client) due(ctx context.Context, call *rpc.Call) time.Time {
+	return dueOf(ctx, call, c.timeout)
+}
+
+// asError gives a transport's error in the terms of a caller; nil stays nil.
+func asError(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return rpc.AsError(ctx.Err())
+	case err == context.DeadlineExceeded:
+		return rpc.AsError(err)
+	case tooLarge(err):
+		return rpc.Errorf(rpc.ResourceExhausted, "the request exceeds what the node accepts")
+	}
+	return rpc.Errorf(rpc.Unavailable, "%v", err)
+}
+
+// errorOf is the error that a reply carries.
+func errorOf(reply *transport.Reply) *rpc.Error {
+	e := &rpc.Error{Code: rpc.Code(reply.Code), Message: string(reply.Meta.Message)}
+	if len(reply.Body) > 0 {
+		e.Detail = append([]byte(nil), reply.Body...)
+	}
+	return e
+}
+
+// forwarded has the node carry the call.
+func (c *Client) forwarded(ctx context.Context, call *rpc.Call) error {
+	body, err := call.Spec.AppendRequest(nil, call.Req)
+	if err != nil {
+		return rpc.Errorf(rpc.InvalidArgument, "request of %s: %v", call.Spec.Name(), err)
+	}
+	ctx, cancel := context.WithDeadline(ctx, c.due(ctx, call))
+	defer cancel()
+	reply, err := Forward.Call(ctx, c, &ForwardRequest{
+		Method: call.Spec.Name(), Body: body, Idempotent: call.Spec.Idempotent(),
+		OneWay: call.OneWay, Metadata: call.Metadata,
+		Keyed: call.Dest.Kind == rpc.ToKey, Key: call.Dest.Key, Peer: call.Dest.Peer,
+	})
+	if err != nil {
+		return err
+	}
+	if len(reply.Answers) != 1 {
+		return rpc.Errorf(rpc.Internal, "%d answers to a call that went to one node", len(reply.Answers))
+	}
+	a := &reply.Answers[0]
+	if a.Node != "" {
+		call.AnsweredBy(a.Node)
+	}
+	if a.Code != rpc.OK {
+		return &rpc.Error{Code: a.Code, Message: a.Message, Detail: a.Detail}
+	}
+	if call.OneWay {
+		return nil
+	}
+	if call.Reply, err = call.Spec.DecodeReply(a.Body); err != nil {
+		return rpc.Errorf(rpc.Internal, "reply of %s: %v", call.Spec.Name(), err)
+	}
+	return nil
+}
+
+// Targets implements rpc.Caller: it asks the node.
+func (c *Client) Targets(ctx context.Context, dest rpc.Dest) ([]string, error) {
+	switch dest.Kind {
+	case rpc.ToAll:
+		return c.liveMembers(ctx)
+	case rpc.ToOwners:
+		reply, err := Owner.Call(ctx, c, &OwnerRequest{Keys: []string{dest.Key}, N: dest.N})
+		if err != nil {
+			return nil, err
+		}
+		if len(reply.Owners) != 1 || len(reply.Owners[0].Owners) == 0 {
+			return nil, rpc.Errorf(rpc.Unavailable, "the node knows no owner of the key")
+		}
+		return reply.Owners[0].Owners, nil
+	}
+	return nil, rpc.Errorf(rpc.InvalidArgument, "rpc.%s is not a destination of many", dest.Kind)
+}
+
+func (c *Client) liveMembers(ctx context.Context) ([]string, error) {
+	reply, err := Members.Call(ctx, c, &MembersRequest{})
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, m := range reply.Members {
+		if m.State == "alive" || m.State == "suspect" {
+			names = append(names, m.Name)
+		}
+	}
+	return names, nil
+}

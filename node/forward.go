@@ -1,0 +1,137 @@
+package node
+
+import (
+	"context"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/meshnode/meshnode/rpc"
+)
+
+// ForwardRequest is a call that a node is to carry into the mesh for someone
+// who is not part of it. At most one of Key, Peer and All says where to;
+// without any the call goes to any node.
+type ForwardRequest struct {
+	Method     string            `json:"method"`
+	Body       []byte            `json:"body"` // the encoded request
+	Keyed      bool              `json:"keyed,omitempty"`
+	Key        string            `json:"key,omitempty"`
+	Peer       string            `json:"peer,omitempty"`
+	All        bool              `json:"all,omitempty"`
+	Owners     int               `json:"owners,omitempty"` // with Key: to this many owners
+	Idempotent bool              `json:"idempotent,omitempty"`
+	OneWay     bool              `json:"one_way,omitempty"`
+	Metadata   map[string]string `json:"metadata,omitempty"`
+}
+
+// ForwardReply has one answer for each node that was called.
+type ForwardReply struct {
+	Answers []ForwardAnswer `json:"answers"`
+}
+
+// ForwardAnswer is one node's answer.
+type ForwardAnswer struct {
+	Node      string   `json:"node"`
+	Body      []byte   `json:"body"` // the encoded reply, if Code is OK
+	Code      rpc.Code `json:"code"`
+	Message   string   `json:"message,omitempty"`
+	Detail    []byte   `json:"detail,omitempty"`
+	ElapsedUS int64    `json:"elapsed_us"` // as seen by the node that forwarded
+}
+
+// dest is where the call goes.
+func (r *ForwardRequest) dest() (rpc.Dest, error) {
+	where := 0
+	for _, given := range []bool{r.Keyed, r.Peer != "", r.All} {
+		if given {
+			where++
+		}
+	}
+	if where > 1 {
+		return rpc.Dest{}, rpc.Errorf(rpc.InvalidArgument, "a forwarded call goes to a key, a peer or all: one of them")
+	}
+	switch {
+	case r.Keyed && r.Owners > 0:
+		return rpc.Dest{Kind: rpc.ToOwners, Key: r.Key, N: r.Owners}, nil
+	case r.Keyed:
+		return rpc.Dest{Kind: rpc.ToKey, Key: r.Key}, nil
+	case r.Peer != "":
+		return rpc.Dest{Kind: rpc.ToPeer, Peer: r.Peer}, nil
+	case r.All:
+		return rpc.Dest{Kind: rpc.ToAll}, nil
+	}
+	return rpc.Dest{Kind: rpc.ToAny}, nil
+}
+
+// forward serves Forward.
+func (n *Node) forward(ctx context.Context, req *ForwardRequest) (*ForwardReply, error) {
+	var opts []rpc.MethodOption
+	if req.Idempotent {
+		opts = append(opts, rpc.Idempotent())
+	}
+	spec, err := rpc.Untyped(req.Method, opts...)
+	if err != nil {
+		return nil, err
+	}
+	dest, err := req.dest()
+	if err != nil {
+		return nil, err
+	}
+	call := rpc.Call{
+		Spec: spec, Dest: dest, Req: &req.Body, OneWay: req.OneWay, Metadata: req.Metadata,
+		Timeout: forwardTimeout(ctx),
+	}
+	if dest.Kind == rpc.ToAll || dest.Kind == rpc.ToOwners {
+		return n.forwardMany(ctx, &call)
+	}
+	return &ForwardReply{Answers: []ForwardAnswer{n.forwardOne(ctx, &call)}}, nil
+}
+
+// forwardTimeout leaves a forwarded call a little less time than its caller
+// has, so that the reason of a failure gets back before the caller gives up. 0
+// means no bound.
+func forwardTimeout(ctx context.Context) time.Duration {
+	const most = 50 * time.Millisecond
+	due, bounded := ctx.Deadline()
+	if !bounded {
+		return 0
+	}
+	left := time.Until(due)
+	return max(left-min(left/10, most), time.Nanosecond)
+}
+
+func (n *Node) forwardOne(ctx context.Context, call *rpc.Call) ForwardAnswer {
+	start := time.Now()
+	err := n.Invoke(ctx, call)
+	a := ForwardAnswer{Node: call.Peer, ElapsedUS: time.Since(start).Microseconds()}
+	if err != nil {
+		e := rpc.AsError(err)
+		a.Code, a.Message, a.Detail = e.Code, e.Message, e.Detail
+		return a
+	}
+	if reply, ok := call.Reply.(*[]byte); ok {
+		a.Body = *reply
+	}
+	return a
+}
+
+func (n *Node) forwardMany(ctx context.Context, call *rpc.Call) (*ForwardReply, error) {
+	peers, err := n.Targets(ctx, call.Dest)
+	if err != nil {
+		return nil, err
+	}
+	reply := &ForwardReply{Answers: make([]ForwardAnswer, len(peers))}
+	var wg sync.WaitGroup
+	for i, peer := range peers {
+		one := *call
+		one.Metadata = maps.Clone(call.Metadata)
+		one.Dest = rpc.Dest{Kind: rpc.ToPeer, Peer: peer}
+		wg.Go(func() {
+			reply.Answers[i] = n.forwardOne(ctx, &one)
+			reply.Answers[i].Node = peer
+		})
+	}
+	wg.Wait()
+	return reply, nil
+}

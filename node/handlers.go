@@ -1,0 +1,49 @@
+package node
+
+import (
+	"fmt"
+	"maps"
+	"sync"
+	"sync/atomic"
+
+	"github.com/meshnode/meshnode/rpc"
+)
+
+// handlers are the methods that a node serves. Reading is lock-free: the map
+// is replaced, never changed.
+type handlers struct {
+	mu  sync.Mutex // serialises add
+	all atomic.Pointer[map[string]*rpc.Handler]
+}
+
+func (h *handlers) add(one *rpc.Handler) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	next := make(map[string]*rpc.Handler)
+	if old := h.all.Load(); old != nil {
+		maps.Copy(next, *old)
+	}
+	name := one.Spec.Name()
+	if next[name] != nil {
+		return fmt.Errorf("node: method %q has a handler already", name)
+	}
+	next[name] = one
+	h.all.Store(&next)
+	return nil
+}
+
+// find gives the handler of a method, or nil.
+func (h *handlers) find(name string) *rpc.Handler {
+	if all := h.all.Load(); all != nil {
+		return (*all)[name]
+	}
+	return nil
+}
+
+// findBytes is find without making a string of name.
+func (h *handlers) findBytes(name []byte) *rpc.Handler {
+	if all := h.all.Load(); all != nil {
+		return (*all)[string(name)]
+	}
+	return nil
+}

@@ -1,0 +1,187 @@
+package node
+
+import (
+	"context"
+
+	"github.com/meshnode/meshnode/rpc"
+	"github.com/meshnode/meshnode/transport"
+)
+
+// maxHops is how often a call follows a NotOwner before it waits for the
+// tables to agree.
+const maxHops = 2
+
+// toKey carries a call to the owner of its key.
+//
+// Invariant: a call is sent again only if the attempt before it was provably
+// not executed, or its method is idempotent.
+func (o *outgoing) toKey(ctx context.Context) error {
+	hint, hops := "", 0
+	for {
+		v := o.n.view.Load()
+		f, owner, err := o.toOwner(ctx, v, hint, hops)
+		switch f {
+		case done, missing:
+			return err
+		case redirect:
+			o.last = err
+			// A hint to nobody we know, or to ourselves, leads nowhere.
+			if v.peers[owner] != nil && owner != hint && hops < maxHops {
+				hint, hops = owner, hops+1
+				continue
+			}
+		case ambiguous:
+			o.last = err
+			if !o.call.Spec.Idempotent() {
+				return o.unknown(err)
+			}
+		case unsent:
+			o.last = err
+		}
+		hint, hops = "", 0
+		if err := o.pause(ctx, v); err != nil {
+			return err
+		}
+	}
+}
+
+// toOwner makes one attempt at the owner by v, or at the one that a peer named.
+func (o *outgoing) toOwner(ctx context.Context, v *view, hint string, hops int) (fate, string, error) {
+	self := o.n.cfg.Name
+	if !v.ready {
+		return unsent, "", rpc.Errorf(rpc.Unavailable, "node %s is not ready: %s", self, o.n.why(v))
+	}
+	partition := v.table.Partition(o.call.Dest.Key)
+	owner := v.table.Owner(partition)
+	if owner == self {
+		// Our own table decides what we execute, whatever a peer believes.
+		f, err := o.local(ctx, info{keyed: true, partition: partition})
+		return f, "", err
+	}
+	if hint != "" {
+		owner = hint
+	}
+	p := v.peers[owner]
+	if p == nil {
+		return unsent, "", rpc.Errorf(rpc.Unavailable, "no live node owns the key")
+	}
+	return o.send(ctx, target{
+		name: owner, peer: p.Peer, partition: int64(partition),
+		fingerprint: uint64(v.table.Fingerprint()), hops: hops,
+	})
+}
+
+// peerTries is how often a call to one node by name is sent while it is
+// provably not executed.
+const peerTries = 4
+
+// toPeer carries a call to one node by name.
+func (o *outgoing) toPeer(ctx context.Context) error {
+	name := o.call.Dest.Peer
+	for try := 1; ; try++ {
+		v := o.n.view.Load()
+		if name == o.n.cfg.Name {
+			_, err := o.local(ctx, info{})
+			return err
+		}
+		p := v.peers[name]
+		if p == nil {
+			return rpc.Errorf(rpc.NotFound, "no live member is called %q", name)
+		}
+		f, _, err := o.send(ctx, target{name: name, peer: p.Peer, partition: transport.NoPartition})
+		switch {
+		case f == done || f == missing:
+			return err
+		case f == ambiguous && !o.call.Spec.Idempotent():
+			return o.unknown(err)
+		case try == peerTries:
+			return rpc.Errorf(rpc.Unavailable, "%v", err)
+		}
+		o.last = err
+		if err := o.pause(ctx, v); err != nil {
+			return err
+		}
+	}
+}
+
+// toAny carries a call to some node that serves the method, this one included:
+// each candidate once, from where the policy begins.
+func (o *outgoing) toAny(ctx context.Context) error {
+	v := o.n.view.Load()
+	names, start, err := o.n.candidates(v, o.call.Dest.Policy)
+	if err != nil {
+		return err
+	}
+	var lacking error // nobody serves the method, as far as we asked
+	for i := range names {
+		name := names[(start+i)%len(names)]
+		var f fate
+		if name == o.n.cfg.Name {
+			f, err = o.local(ctx, info{})
+		} else if p := v.peers[name]; p != nil {
+			f, _, err = o.send(ctx, target{name: name, peer: p.Peer, partition: transport.NoPartition})
+		} else {
+			continue
+		}
+		switch {
+		case f == done:
+			return err
+		case f == missing:
+			lacking = err
+		case f == ambiguous && !o.call.Spec.Idempotent():
+			return o.unknown(err)
+		default:
+			o.last = err
+		}
+	}
+	if lacking != nil {
+		return lacking
+	}
+	return rpc.Errorf(rpc.Unavailable, "no node could be reached: %v", o.last)
+}
+
+// candidates gives the nodes that calls to any may go to, and with which to
+// begin. The names are shared: nobody may change them.
+func (n *Node) candidates(v *view, policy rpc.Policy) (names []string, start int, err error) {
+	names = v.serving
+	if len(names) == 0 {
+		names = []string{n.cfg.Name}
+	}
+	turn := n.turns.Add(1)
+	switch policy {
+	case "", rpc.RoundRobin:
+		return names, int(turn % uint64(len(names))), nil
+	case rpc.Random:
+		return names, int(mix(n.cfg.RandSeed+turn) % uint64(len(names))), nil
+	}
+	return nil, 0, rpc.Errorf(rpc.InvalidArgument, "no policy is called %q; there are %v", policy, rpc.Policies())
+}
+
+// mix is a bijection that spreads consecutive numbers over all bits
+// (splitmix64's finaliser; Steele, Lea and Flood, 2014).
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}
+
+// Targets gives the names of the nodes that a destination of many stands for;
+// it implements rpc.Caller.
+func (n *Node) Targets(_ context.Context, dest rpc.Dest) ([]string, error) {
+	v := n.view.Load()
+	switch dest.Kind {
+	case rpc.ToAll:
+		return append([]string(nil), v.members.Names()...), nil
+	case rpc.ToOwners:
+		if dest.N < 1 {
+			return nil, rpc.Errorf(rpc.InvalidArgument, "%d owners asked for; want 1 or more", dest.N)
+		}
+		owners := v.table.Owners(v.table.Partition(dest.Key), dest.N, nil)
+		if len(owners) == 0 {
+			return nil, rpc.Errorf(rpc.Unavailable, "no live node owns the key; node %s: %s", n.cfg.Name, n.why(v))
+		}
+		return owners, nil
+	}
+	return nil, rpc.Errorf(rpc.InvalidArgument, "rpc.%s is not a destination of many", dest.Kind)
+}

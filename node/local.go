@@ -1,0 +1,133 @@
+package node
+
+import (
+	"context"
+	"maps"
+
+	"github.com/meshnode/meshnode/rpc"
+)
+
+// result is what a handler gave.
+type result struct {
+	reply any
+	err   error
+}
+
+// local serves a call on this node, without a socket and, where caller and
+// handler agree on the types, without encoding. The handler runs on a goroutine
+// of its own, so that the call ends by its deadline though the handler does
+// not heed it. The fate is done or missing.
+func (o *outgoing) local(ctx context.Context, key info) (fate, error) {
+	n, call := o.n, o.call
+	h := n.handlers.find(call.Spec.Name())
+	if h == nil {
+		call.AnsweredBy(n.cfg.Name)
+		return missing, rpc.Errorf(rpc.Unimplemented, "node %s serves no method %q", n.cfg.Name, call.Spec.Name())
+	}
+	req, err := o.localRequest(h)
+	if err != nil {
+		return done, err
+	}
+	base, stop := ctx, func() bool { return true }
+	if call.OneWay {
+		base = context.WithoutCancel(ctx)
+	}
+	hctx, cancel := context.WithDeadline(base, o.due)
+	g := n.enter()
+	if g == nil || hctx.Err() != nil {
+		cancel()
+		if g == nil {
+			return done, o.stopped()
+		}
+		g.leave()
+		return done, o.expired(nil)
+	}
+	n.stats.add(LocalCalls)
+	if call.OneWay { // nobody waits who could tell it that the node stops
+		stop = context.AfterFunc(n.ctx, cancel)
+	}
+	about := rpc.Info{
+		// The handler may outlive the call, whose metadata are the caller's.
+		Method: call.Spec.Name(), Peer: n.cfg.Name, Metadata: maps.Clone(call.Metadata),
+		Keyed: key.keyed, Partition: key.partition, Attempt: o.attempt,
+	}
+	answer := make(chan result, 1)
+	go func() {
+		defer g.leave()
+		defer cancel()
+		defer stop()
+		hctx, about := rpc.WithInfo(hctx, about)
+		reply, err := n.run(hctx, about, h, req)
+		answer <- result{reply, err}
+	}()
+	if call.OneWay {
+		return done, nil
+	}
+	return done, o.await(ctx, hctx, cancel, h, answer)
+}
+
+// await waits for the handler's answer, or for the end of the call's time or
+// of the node, on which the handler is told by cancel.
+func (o *outgoing) await(ctx, hctx context.Context, cancel func(), h *rpc.Handler, answer <-chan result) error {
+	select {
+	case r := <-answer:
+		return o.localReply(h, r)
+	case <-hctx.Done():
+	case <-o.n.ctx.Done():
+		cancel()
+	}
+	select { // both may be ready: an answer counts
+	case r := <-answer:
+		return o.localReply(h, r)
+	default:
+	}
+	switch {
+	case ctx.Err() != nil:
+		return o.ended(ctx)
+	case o.n.ctx.Err() != nil:
+		return o.stopped()
+	}
+	return o.expired(nil)
+}
+
+// stopped is the error of a call that the end of this node cut short.
+func (o *outgoing) stopped() error {
+	return rpc.Errorf(rpc.Unavailable, "%s: node %s is stopping", o.call.Spec.Name(), o.n.cfg.Name)
+}
+
+// localRequest gives the request in the handler's type.
+func (o *outgoing) localRequest(h *rpc.Handler) (any, error) {
+	if o.call.Spec.SameTypes(h.Spec) {
+		return o.call.Req, nil
+	}
+	if o.body == nil {
+		if err := o.encode(); err != nil {
+			return nil, err
+		}
+	}
+	req, err := h.Spec.DecodeRequest(*o.body)
+	if err != nil {
+		return nil, rpc.Errorf(rpc.InvalidArgument, "request of %s: %v", h.Spec.Name(), err)
+	}
+	return req, nil
+}
+
+// localReply takes the handler's reply in the caller's type.
+func (o *outgoing) localReply(h *rpc.Handler, r result) error {
+	o.call.AnsweredBy(o.n.cfg.Name)
+	if r.err != nil {
+		return rpc.AsError(r.err)
+	}
+	if o.call.Spec.SameTypes(h.Spec) {
+		o.call.Reply = r.reply
+		return nil
+	}
+	b, err := h.Spec.AppendReply(nil, r.reply)
+	if err == nil {
+		o.call.Reply, err = o.call.Spec.DecodeReply(b)
+	}
+	if err != nil {
+		return rpc.Errorf(rpc.Internal, "reply of %s: %v", h.Spec.Name(), err)
+	}
+	return nil
+}

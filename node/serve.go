@@ -1,0 +1,152 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/meshnode/meshnode/rpc"
+	"github.com/meshnode/meshnode/transport"
+)
+
+// info is what a call says of its key.
+type info struct {
+	keyed     bool
+	partition uint32
+}
+
+// ServeCall serves a call from a peer; it implements transport.Handler.
+func (n *Node) ServeCall(in *transport.Incoming) {
+	h := n.handlers.findBytes(in.Method)
+	if h == nil {
+		refusal := n.refusal(n.view.Load(), "node %s serves no method %.128q", n.cfg.Name, in.Method)
+		_ = in.Reply(uint64(rpc.Unimplemented), refusal, nil)
+		return
+	}
+	key, refusal := n.admitKey(in.Meta)
+	if refusal != nil {
+		_ = in.Reply(uint64(rpc.NotOwner), refusal, nil)
+		return
+	}
+	req, err := h.Spec.DecodeRequest(in.Body)
+	if err != nil {
+		_ = in.Reply(uint64(rpc.InvalidArgument), said("request of %s: %v", h.Spec.Name(), err), nil)
+		return
+	}
+	ctx, about := rpc.WithInfo(in.Context(), rpc.Info{
+		Method: h.Spec.Name(), Peer: in.Peer().Name, Metadata: metadataOf(in.Meta.User),
+		Keyed: key.keyed, Partition: key.partition, Attempt: int(in.Meta.Attempt),
+	})
+	if g := n.enter(); g != nil { // else the endpoint alone counts the call
+		defer g.leave()
+	}
+	reply, err := n.run(ctx, about, h, req)
+	if in.OneWay() {
+		return
+	}
+	n.answer(in, h, reply, err)
+}
+
+// answer sends a handler's reply or error.
+func (n *Node) answer(in *transport.Incoming, h *rpc.Handler, reply any, err error) {
+	if err == nil {
+		buf := n.buffer()
+		defer n.recycle(buf)
+		if *buf, err = h.Spec.AppendReply((*buf)[:0], reply); err == nil {
+			_ = in.Reply(transport.CodeOK, nil, *buf)
+			return
+		}
+		n.log.Error().Err(err).Str("method", h.Spec.Name()).Msg("reply cannot be encoded")
+		err = rpc.Errorf(rpc.Internal, "the reply cannot be encoded")
+	}
+	e := rpc.AsError(err)
+	meta := &transport.Meta{Partition: transport.NoPartition, Message: []byte(cut(e.Message))}
+	_ = in.Reply(uint64(e.Code), meta, e.Detail)
+}
+
+// maxMessage bounds an error's text on the wire, in bytes; the rest of a
+// header needs room too.
+const maxMessage = 8 << 10
+
+func cut(text string) string {
+	if len(text) > maxMessage {
+		return text[:maxMessage]
+	}
+	return text
+}
+
+// run runs a handler behind the server interceptors. A panic ends the call,
+// not the node; its stack stays in this node's log.
+func (n *Node) run(ctx context.Context, about *rpc.Info, h *rpc.Handler, req any) (any, error) {
+	reply, err := rpc.Guard(func() (any, error) {
+		return rpc.ChainServer(ctx, n.cfg.Server, about, h, req)
+	})
+	if err != nil {
+		err = n.panicked(about, err)
+	}
+	return reply, err
+}
+
+// panicked replaces the error of a handler that panicked by one without the
+// stack, which is logged; any other error stays.
+func (n *Node) panicked(about *rpc.Info, err error) error {
+	var p *rpc.PanicError
+	if !errors.As(err, &p) {
+		return err
+	}
+	n.stats.add(Panics)
+	n.log.Error().Str("panic", fmt.Sprint(p.Value)).Str("method", about.Method).
+		Bytes("stack", p.Stack).Msg("handler panicked")
+	return rpc.Errorf(rpc.Internal, "the handler of %s panicked; the log of node %s has the stack", about.Method, n.cfg.Name)
+}
+
+// admitKey looks a keyed call up in this node's own table. The refusal names
+// the owner that the table gives, if the node has one to trust.
+func (n *Node) admitKey(m *transport.Meta) (info, *transport.Meta) {
+	if m.Partition == transport.NoPartition {
+		return info{}, nil
+	}
+	v := n.view.Load()
+	if !v.ready {
+		n.stats.add(NotOwnerSent)
+		return info{}, n.refusal(v, "node %s is not ready: %s", n.cfg.Name, n.why(v))
+	}
+	if uint64(m.Partition) >= uint64(v.table.Params().Partitions) {
+		n.stats.add(NotOwnerSent)
+		return info{}, n.refusal(v, "partition %d of %d: the table parameters differ", m.Partition, v.table.Params().Partitions)
+	}
+	partition := uint32(m.Partition)
+	owner := v.table.Owner(partition)
+	if owner == n.cfg.Name {
+		return info{keyed: true, partition: partition}, nil
+	}
+	n.stats.add(NotOwnerSent)
+	refusal := n.refusal(v, "node %s does not own partition %d; by its table %s does", n.cfg.Name, partition, owner)
+	refusal.Owner = []byte(owner)
+	return info{}, refusal
+}
+
+// refusal is the meta of a reply that the node itself gives instead of a
+// handler: the fingerprint tells that nothing was executed. A handler may fail
+// with the same codes, but its answer has none.
+func (n *Node) refusal(v *view, format string, args ...any) *transport.Meta {
+	m := said(format, args...)
+	m.Fingerprint = uint64(v.table.Fingerprint())
+	return m
+}
+
+// said is the meta of a reply that needs words.
+func said(format string, args ...any) *transport.Meta {
+	return &transport.Meta{Partition: transport.NoPartition, Message: []byte(cut(fmt.Sprintf(format, args...)))}
+}
+
+func metadataOf(pairs []transport.Pair) rpc.Metadata {
+	if len(pairs) == 0 {
+		return nil
+	}
+	m := make(rpc.Metadata, len(pairs))
+	for _, p := range pairs {
+		m[string(p.Key)] = string(p.Value)
+	}
+	return m
+}

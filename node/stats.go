@@ -1,0 +1,42 @@
+package node
+
+import (
+	"maps"
+	"sync/atomic"
+)
+
+// Counter names a number that a Node counts since its start, on top of its
+// transport's.
+type Counter int
+
+// The counters.
+const (
+	LocalCalls   Counter = iota // calls served for this very process
+	Redirects                   // calls that a peer refused as NotOwner
+	NotOwnerSent                // calls that this node refused as NotOwner
+	Retries                     // attempts after the first
+	Panics                      // handlers that panicked
+	counterCount
+)
+
+// String is the counter's name in snake case, as metrics have it.
+func (c Counter) String() string {
+	return [...]string{"local_calls", "redirects", "not_owner_sent", "retries", "panics"}[c]
+}
+
+type stats struct{ counts [counterCount]atomic.Uint64 }
+
+func (s *stats) add(c Counter) { s.counts[c].Add(1) }
+
+// Stats gives every counter of the node and its transport by name; the map is
+// the caller's.
+func (n *Node) Stats() map[string]uint64 {
+	all := make(map[string]uint64)
+	if n.endpoint != nil {
+		maps.Copy(all, n.endpoint.Stats().All())
+	}
+	for c := range counterCount {
+		all[c.String()] = n.stats.counts[c].Load()
+	}
+	return all
+}

@@ -1,0 +1,141 @@
+package node
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/meshnode/meshnode/membership"
+	"github.com/meshnode/meshnode/router"
+	"github.com/meshnode/meshnode/transport"
+)
+
+// view is what the node routes by: the members and the table at one moment.
+// It is immutable; a newer one replaces it.
+//
+// Invariant: changed is closed exactly when a newer view is in place.
+type view struct {
+	table   *router.Table
+	members *membership.Snapshot
+	peers   map[string]*peer // everyone but this node
+	serving []string         // names of the members that own partitions, sorted
+	ready   bool             // this node may route and serve keyed calls
+	changed chan struct{}
+}
+
+// peer is one other member.
+type peer struct {
+	*transport.Peer
+	boot  uint64
+	state membership.State
+}
+
+// onMembers takes a new snapshot. Membership calls it from one goroutine, in
+// order.
+func (n *Node) onMembers(s *membership.Snapshot) {
+	n.viewMu.Lock()
+	defer n.viewMu.Unlock()
+	old := n.view.Load()
+	next := &view{table: old.table, members: s, serving: old.serving, ready: old.ready, changed: make(chan struct{})}
+	next.peers = n.peersOf(s, old.peers)
+	if owners := ownersOf(s); !slices.Equal(owners, old.owners()) {
+		table, err := router.New(owners, n.cfg.Table)
+		if err != nil {
+			n.log.Error().Err(err).Msg("ownership table cannot be built; the old one stays")
+		} else {
+			next.table = table
+			next.serving = make([]string, len(owners))
+			for i, m := range owners {
+				next.serving[i] = m.Name
+			}
+			n.logTable(table, old.table)
+		}
+	}
+	n.view.Store(next)
+	close(old.changed)
+}
+
+// setReady makes a view that is ready, once.
+func (n *Node) setReady() {
+	n.viewMu.Lock()
+	defer n.viewMu.Unlock()
+	old := n.view.Load()
+	next := *old
+	next.ready, next.changed = true, make(chan struct{})
+	n.view.Store(&next)
+	close(old.changed)
+}
+
+func (n *Node) logTable(table, old *router.Table) {
+	event := n.log.Info().Int("owners", table.Len()).Stringer("fingerprint", table.Fingerprint())
+	if moves, err := table.Diff(old); err == nil {
+		event = event.Int("gained", len(moves.Gained(n.cfg.Name))).Int("lost", len(moves.Lost(n.cfg.Name)))
+	}
+	event.Msg("ownership changed")
+}
+
+// owners are the members of the table as New took them.
+func (v *view) owners() []router.Member { return v.table.Members() }
+
+// ownersOf gives the members that own partitions: those who say that they
+// serve. Suspects stay: a suspicion is no fact.
+func ownersOf(s *membership.Snapshot) []router.Member {
+	owners := make([]router.Member, 0, len(s.Members))
+	for _, m := range s.Members {
+		if m.State == membership.StateServing {
+			owners = append(owners, router.Member{Name: m.Name, Zone: m.Zone, Weight: m.Weight})
+		}
+	}
+	return owners
+}
+
+// retireTimeout is how long calls to a member that has left may still take.
+const retireTimeout = 5 * time.Second
+
+// peersOf gives the handles of all other members, and lets go of those who are
+// gone or were restarted: at once, so that whoever waits for a dead process
+// learns of it, but gently if the member had said that it leaves.
+func (n *Node) peersOf(s *membership.Snapshot, old map[string]*peer) map[string]*peer {
+	peers := make(map[string]*peer, len(s.Members))
+	for _, m := range s.Members {
+		if m.Name == n.cfg.Name {
+			continue
+		}
+		addr := m.Addr.String()
+		if p := old[m.Name]; p != nil && p.boot == m.Boot && p.Addr() == addr {
+			peers[m.Name] = &peer{Peer: p.Peer, boot: m.Boot, state: m.State}
+			continue
+		}
+		peers[m.Name] = &peer{Peer: n.endpoint.Peer(m.Name, addr), boot: m.Boot, state: m.State}
+	}
+	for name, p := range old {
+		if now := peers[name]; now != nil && now.Peer == p.Peer {
+			continue
+		}
+		if p.state == membership.StateDraining {
+			n.tasks.Go(func() {
+				ctx, cancel := context.WithTimeout(n.ctx, retireTimeout)
+				defer cancel()
+				p.Retire(ctx)
+			})
+			continue
+		}
+		p.Close()
+	}
+	return peers
+}
+
+// waitView waits until a view satisfies want, or ctx ends.
+func (n *Node) waitView(ctx context.Context, want func(*view) bool) error {
+	for {
+		v := n.view.Load()
+		if want(v) {
+			return nil
+		}
+		select {
+		case <-v.changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
