@@ -1,0 +1,174 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meshnode/meshnode/cmd/meshnode/internal/jsonpack"
+	"github.com/meshnode/meshnode/node"
+	"github.com/meshnode/meshnode/rpc"
+)
+
+const callLong = `Calls a method and prints its reply. The node at --addr carries the call to where
+it belongs: the owner of a key, one node by name, all nodes, or any node.
+
+The request is JSON: an argument, @file, or - for standard input; without one it
+is {}. It is sent as msgpack. Numbers without point and exponent are integers,
+exact up to 64 bits; others are floats. Strings are sent as they are, also where
+the method wants bytes: nothing is taken for base64.
+
+The reply is JSON. Binary becomes base64, timestamps RFC 3339, other extensions
+{"ext":type,"data":base64}; keys of maps become strings. A reply that is no
+msgpack is printed as base64, with "raw":true beside it.
+
+With -o json the output is {"node","reply","elapsed_us"}: who answered, and how
+long that took as the node at --addr saw it. With --all it is an array of those
+(in text one on each line) where a failed one has "error" in place of "reply",
+and the exit status is 1 if any failed.`
+
+const callExample = `  meshnode call mesh.Ping --any
+  meshnode call mesh.Echo '{"data":"hello"}' --key alice
+  meshnode call mesh.Ping --all -o json | jq -r '.[].reply.fingerprint'
+  echo '{"keys":["alice"],"n":1}' | meshnode call mesh.Owner - --peer node-2 --timeout 500ms`
+
+// callFlags are where a call goes and how.
+type callFlags struct {
+	key, peer  string
+	all, any   bool
+	timeout    time.Duration
+	meta       []string
+	idempotent bool
+}
+
+func newCall(a *app) *cobra.Command {
+	f := &callFlags{}
+	cmd := &cobra.Command{
+		Use:     "call METHOD [JSON|@FILE|-]",
+		Short:   "Call a method, JSON in and JSON out",
+		Long:    callLong,
+		Example: callExample,
+		Args: func(_ *cobra.Command, args []string) error {
+			switch {
+			case len(args) == 0:
+				return errors.New("no method given; name one, as in 'meshnode call mesh.Ping --any'")
+			case len(args) > 2:
+				return fmt.Errorf("unexpected argument %q; the request is one argument: put it in quotes", args[2])
+			}
+			return nil
+		},
+		RunE: action(func(ctx context.Context, cmd *cobra.Command, args []string) error {
+			req, err := a.request(cmd, f, args)
+			if err != nil {
+				return err
+			}
+			return a.call(ctx, req, f.timeout)
+		}),
+		ValidArgsFunction: completeMethods,
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&f.key, "key", "k", "", "to the owner of this `key`")
+	flags.StringVarP(&f.peer, "peer", "p", "", "to the node of this `name`")
+	flags.BoolVar(&f.all, "all", false, "to all nodes")
+	flags.BoolVar(&f.any, "any", false, "to any node that serves the method")
+	for _, name := range destinations() {
+		flags.Lookup(name).Annotations = map[string][]string{exclusive: {"destination"}}
+	}
+	a.addrFlag(cmd, anyAddr)
+	flagOf(cmd, &f.timeout, "timeout", "t", "5s", "`time` that the call may take", parseTimeout)
+	flags.VarP(&list{&f.meta, checkPair}, "meta", "m", "metadata `key=value` to send along; may be repeated")
+	flags.BoolVar(&f.idempotent, "idempotent", false, "the call may be executed twice: try it again when its outcome is unknown")
+	a.outputFlag(cmd)
+	return cmd
+}
+
+// destinations are the flags of which a call needs exactly one.
+func destinations() []string { return []string{"key", "peer", "all", "any"} }
+
+// completeMethods completes the methods that every node serves.
+func completeMethods(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	return []string{
+		node.Ping.Name(), node.Echo.Name(), node.Members.Name(), node.Owner.Name(), node.Statistics.Name(),
+	}, cobra.ShellCompDirectiveNoFileComp
+}
+
+// request makes the forwarded call of what was given.
+func (a *app) request(cmd *cobra.Command, f *callFlags, args []string) (*node.ForwardRequest, error) {
+	if _, err := rpc.Untyped(args[0]); err != nil {
+		return nil, usagef("%s", rpc.AsError(err).Message)
+	}
+	req := &node.ForwardRequest{Method: args[0], Idempotent: f.idempotent}
+	if err := f.destination(cmd, req); err != nil {
+		return nil, err
+	}
+	for _, pair := range f.meta {
+		if req.Metadata == nil {
+			req.Metadata = make(map[string]string)
+		}
+		key, val, _ := strings.Cut(pair, "=")
+		req.Metadata[key] = val
+	}
+	text := []byte("{}")
+	if len(args) > 1 {
+		var err error
+		if text, err = a.load(args[1]); err != nil {
+			return nil, fmt.Errorf("the request: %w", err)
+		}
+	}
+	body, err := jsonpack.FromJSON(text)
+	if err != nil {
+		return nil, usagef(`the request is not JSON that can be sent: %w; want something like '{"name":"alice"}'`, err)
+	}
+	req.Body = body
+	return req, nil
+}
+
+// destination puts the one that was given into req.
+func (f *callFlags) destination(cmd *cobra.Command, req *node.ForwardRequest) error {
+	changed := cmd.Flags().Changed
+	var given []string
+	for name, meant := range map[string]bool{"key": true, "peer": true, "all": f.all, "any": f.any} {
+		if changed(name) && meant {
+			given = append(given, "--"+name)
+		}
+	}
+	slices.Sort(given)
+	switch {
+	case len(given) == 0:
+		return usagef("no destination; add one of --key KEY, --peer NAME, --all and --any")
+	case len(given) > 1:
+		return usagef("%s are different destinations; give one", strings.Join(given, " and "))
+	}
+	req.Keyed, req.Key, req.Peer, req.All = given[0] == "--key", f.key, f.peer, f.all
+	if given[0] == "--peer" && f.peer == "" {
+		return usagef("--peer needs the name of a node; 'meshnode members' lists them")
+	}
+	return nil
+}
+
+func (a *app) call(ctx context.Context, req *node.ForwardRequest, timeout time.Duration) error {
+	c, err := a.dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	answers, err := forward(ctx, c, req, rpc.Timeout(timeout))
+	if err != nil {
+		return err
+	}
+	if req.All {
+		return a.printAnswers(answers)
+	}
+	if err := answerError(&answers[0]); err != nil {
+		return err
+	}
+	return a.printAnswer(readAnswer(&answers[0]))
+}

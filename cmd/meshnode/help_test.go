@@ -1,0 +1,108 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+
+	"github.com/meshnode/meshnode/node"
+)
+
+// Every command explains itself: what it does, by examples, and each flag with
+// its variable.
+func TestHelp(t *testing.T) {
+	root := newRoot(&app{stdout: &bytes.Buffer{}, stderr: &bytes.Buffer{}})
+	var names []string
+	for _, cmd := range root.Commands() {
+		if cmd.Name() == "help" {
+			continue
+		}
+		names = append(names, cmd.Name())
+		text := succeeds(t, cmd.Name(), "--help")
+		if text != succeeds(t, "help", cmd.Name()) {
+			t.Errorf("help %s and %s --help differ", cmd.Name(), cmd.Name())
+		}
+		for _, want := range []string{"Usage:\n  meshnode " + cmd.Name(), "Examples:\n  "} {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s --help lacks %q", cmd.Name(), want)
+			}
+		}
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if !strings.Contains(text, "--"+f.Name) || !strings.Contains(text, "["+envName(f.Name)+"]") {
+				t.Errorf("%s --help lacks --%s or its variable", cmd.Name(), f.Name)
+			}
+		})
+		for line := range strings.Lines(text) {
+			if len(line) > 112 {
+				t.Errorf("%s --help has a line of %d columns: %s", cmd.Name(), len(line), line)
+			}
+		}
+	}
+	want := []string{"call", "completion", "dev", "keygen", "leave", "members", "owner", "route", "run", "version"}
+	if !slices.Equal(names, want) {
+		t.Errorf("commands are %v; want %v", names, want)
+	}
+	overview := succeeds(t)
+	for _, name := range want {
+		if !strings.Contains(overview, "\n  "+name+" ") {
+			t.Errorf("the overview lacks %s", name)
+		}
+	}
+}
+
+func TestWrap(t *testing.T) {
+	got := wrap("one two  three, four", 9)
+	if want := []string{"one two", "three,", "four"}; !slices.Equal(got, want) {
+		t.Errorf("wrap gave %q; want %q", got, want)
+	}
+}
+
+func TestVersion(t *testing.T) {
+	v := decoded[versionJSON](t, succeeds(t, "version", "-o", "json"))
+	if v.Version == "" || !strings.HasPrefix(v.Go, "go1.") || v.Protocol != node.Protocol {
+		t.Errorf("version is %+v", v)
+	}
+	if text := succeeds(t, "version"); !strings.HasPrefix(text, "meshnode "+v.Version) || strings.Count(text, "\n") != 1 {
+		t.Errorf("version as text is %q", text)
+	}
+}
+
+func TestKeygen(t *testing.T) {
+	seen := make(map[string]bool)
+	for _, size := range []string{"16", "24", "32"} {
+		text := strings.TrimSpace(succeeds(t, "keygen", "--bytes", size))
+		key, err := base64.StdEncoding.DecodeString(text)
+		if err != nil || len(key) != map[string]int{"16": 16, "24": 24, "32": 32}[size] || seen[text] {
+			t.Errorf("keygen --bytes %s gave %q, %v", size, text, err)
+		}
+		seen[text] = true
+	}
+	if r := decoded[struct{ Key string }](t, succeeds(t, "keygen", "-o", "json")); len(r.Key) != 44 || seen[r.Key] {
+		t.Errorf("keygen -o json gave %+v", r)
+	}
+}
+
+func TestCompletion(t *testing.T) {
+	for _, shell := range []string{"bash", "zsh", "fish", "powershell"} {
+		if text := succeeds(t, "completion", shell); !strings.Contains(text, "meshnode") {
+			t.Errorf("completion %s gave %d bytes without the program's name", shell, len(text))
+		}
+	}
+	for args, want := range map[string]string{
+		"call ":               "mesh.Echo",
+		"run --profile ":      "local",
+		"members --output ":   "json",
+		"run --log-level ":    "debug",
+		"completion ":         "fish",
+		"dev --o":             "--output",
+		"owner --owners 1 a ": ":4",
+	} {
+		if text := succeeds(t, append([]string{"__complete"}, strings.Split(args, " ")...)...); !strings.Contains(text, want) {
+			t.Errorf("completing %q gave %q; want %q", args, text, want)
+		}
+	}
+}

@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/meshnode/meshnode/membership"
+	"github.com/meshnode/meshnode/node"
+	"github.com/meshnode/meshnode/rpc"
+	"github.com/meshnode/meshnode/transport"
+)
+
+const runLong = `Runs one node until it is told to stop.
+
+The node listens on one port number, in TCP and UDP, for the mesh, the gossip and
+the commands of this program. Without --join it waits for others to join it; with
+it, it looks for its seeds until one answers. It is ready, and says so in its log,
+once it has found a seed and sees as many members as --expect says.
+
+SIGINT and SIGTERM make it leave gracefully: the others route past it before it
+stops, and no call is lost. A second signal ends it at once, with status 130.
+
+A name can be given to one live process at a time: a second one is refused when
+it starts. A process that crashed may come back with its name.`
+
+const runExample = `  meshnode run --name a
+  meshnode run --name b --bind 127.0.0.1:7102 --join 127.0.0.1:7101
+  meshnode run --bind 0.0.0.0:7101 --join dns+mesh.internal:7101 --expect 3 --gossip-key @gossip.key
+  MESHNODE_NAME=c MESHNODE_BIND=127.0.0.1:7103 MESHNODE_JOIN=127.0.0.1:7101,127.0.0.1:7102 meshnode run`
+
+// runFlags are the flags of run that need work before they are a node.Config.
+type runFlags struct {
+	node      node.Config
+	advertise string
+	gossipKey string
+	log       logFlags
+}
+
+func newRun(a *app) *cobra.Command {
+	f := &runFlags{}
+	cmd := &cobra.Command{
+		Use:     "run",
+		Short:   "Run one node",
+		Long:    runLong,
+		Example: runExample,
+		Args:    noArgs,
+		RunE:    action(func(ctx context.Context, _ *cobra.Command, _ []string) error { return a.runNode(ctx, f) }),
+	}
+	c, flags := &f.node, cmd.Flags()
+	flags.StringVarP(&c.Name, "name", "n", "", "`name` of the node, unique in its cluster; without it, the host's name")
+	flagOf(cmd, &c.Bind, "bind", "b", defaultAddr, "listen on `ip:port`, in TCP and UDP; port 0 takes a free one", parseBind)
+	flagOf(cmd, &f.advertise, "advertise", "", "",
+		"`host:port` where others reach this node; without it, the bound address or, if that is 0.0.0.0, this host's first one", parseHostPort)
+	flags.VarP(&list{&c.Seeds, checkSeed}, "join", "j",
+		"join by the member at `host:port`, or by all that dns+host:port stands for; may be repeated")
+	flags.StringVarP(&c.Cluster, "cluster", "c", node.DefaultCluster, "`name` of the cluster; others are refused")
+	flags.StringVar(&f.gossipKey, "gossip-key", "", "encrypt gossip with this `key`: base64 as keygen prints it, or @file")
+	flags.StringVarP(&c.Zone, "zone", "z", "", "`name` of what fails together with this node, such as a rack; replicas go to others")
+	flagOf(cmd, &c.Weight, "weight", "w", "1", "this node's share of the keys relative to others, as a `number` from 0.1 to 100", parseWeight)
+	profileFlag(cmd, &c.Profile)
+	flagOf(cmd, &c.Expect, "expect", "e", "1", "be ready only when `n` members are seen, this one included",
+		parseCount(1, 1<<16))
+	f.log.add(cmd)
+	return cmd
+}
+
+func profileFlag(cmd *cobra.Command, to *membership.Profile) {
+	choices := []string{membership.LAN.String(), membership.WAN.String(), membership.Local.String()}
+	parse := func(text string) (membership.Profile, error) {
+		p, err := membership.ParseProfile(text)
+		if err != nil {
+			return p, wantOneOf(choices)
+		}
+		return p, nil
+	}
+	flagOf(cmd, to, "profile", "", choices[0], "timing of failure detection, by the `kind` of network: lan, wan or local (one machine)", parse)
+	completeChoices(cmd, "profile", choices)
+}
+
+func (a *app) runNode(ctx context.Context, f *runFlags) error {
+	cfg, err := a.nodeConfig(ctx, f)
+	if err != nil {
+		return err
+	}
+	n, err := node.New(cfg)
+	if err != nil {
+		return badConfig(err)
+	}
+	err = badConfig(n.Run(ctx))
+	var usage *usageError
+	if err != nil && f.log.json(a.stderr) && !errors.As(err, &usage) {
+		cfg.Logger.Error().Err(err).Msg("the node ended")
+		return &failure{err: err, logged: true}
+	}
+	return err
+}
+
+// nodeConfig finishes what the flags say.
+func (a *app) nodeConfig(ctx context.Context, f *runFlags) (node.Config, error) {
+	cfg := f.node
+	cfg.Logger = f.log.logger(a.stderr)
+	var err error
+	if cfg.GossipKey, err = a.gossipKey(f.gossipKey); err != nil {
+		return cfg, err
+	}
+	if f.advertise != "" {
+		if cfg.Advertise, err = resolveAddr(ctx, f.advertise); err != nil {
+			return cfg, err
+		}
+	}
+	return cfg, nil
+}
+
+// badConfig makes what New or Run say of a Config an error of usage. nil stays
+// nil.
+func badConfig(err error) error {
+	for _, known := range []error{node.ErrConfig, membership.ErrConfig, membership.ErrMetaTooLarge} {
+		if errors.Is(err, known) {
+			return usagef("%w", err)
+		}
+	}
+	return err
+}
+
+// gossipKey reads --gossip-key; the key itself is never shown.
+func (a *app) gossipKey(arg string) ([]byte, error) {
+	if arg == "" {
+		return nil, nil
+	}
+	if !strings.HasPrefix(arg, "@") && arg != "-" {
+		arg = strings.TrimSpace(arg)
+	}
+	text, err := a.load(arg)
+	if err != nil {
+		return nil, fmt.Errorf("--gossip-key: %w", err)
+	}
+	key, err := membership.ParseKey(string(text))
+	if err != nil {
+		return nil, usagef("--gossip-key: %w; 'meshnode keygen' makes one", err)
+	}
+	return key, nil
+}
+
+// resolveAddr turns "host:port" into "ip:port", IPv4 before IPv6.
+func resolveAddr(ctx context.Context, addr string) (string, error) {
+	host, portText, err := net.SplitHostPort(addr)
+	if err != nil {
+		return "", err
+	}
+	port, err := strconv.ParseUint(portText, 10, 16)
+	if err != nil {
+		return "", err
+	}
+	ips, err := transport.System().Resolve(ctx, host)
+	if err != nil {
+		return "", failf(rpc.Unavailable, "--advertise %s: %w", addr, err)
+	}
+	if len(ips) == 0 {
+		return "", failf(rpc.NotFound, "--advertise %s: the name has no address", addr)
+	}
+	first := slices.IndexFunc(ips, netip.Addr.Is4)
+	return netip.AddrPortFrom(ips[max(first, 0)], uint16(port)).String(), nil
+}
