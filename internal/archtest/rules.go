@@ -73,7 +73,7 @@ func housePackages() map[string]Row {
 	clocks := []string{"time", "sync/...", "runtime"}
 
 	return map[string]Row{
-		"internal/wire": {Forbid: sockets},
+		"internal/wire": {Forbid: sockets, Tests: []string{msgpack}},
 		"transport":     {Internal: []string{"internal/wire"}, External: []string{zerolog}},
 		"rpc":           {Internal: []string{"internal/wire"}, External: []string{msgpack}, Forbid: sockets},
 		"router":        {External: []string{xxhash}, Forbid: append(clocks, sockets...)},
