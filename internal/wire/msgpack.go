@@ -200,7 +200,7 @@ func (c *cursor) skip() {
 	if c.err != nil {
 		return
 	}
-	n, err := scanValue(c.buf[c.pos:], headerDepth, nil)
+	n, err := scanValue(c.buf[c.pos:], headerDepth)
 	if err != nil {
 		c.fail(err)
 		return

@@ -17,26 +17,13 @@ const headerDepth = 8
 // least n bytes behind it, a map of n pairs 2n) and that nests at most maxDepth
 // arrays and maps, empty ones not counted. A decoder that allocates from
 // declared lengths is safe on what has passed: it allocates at most len(b)
-// elements in one array.
+// elements in one array. Payloads of extensions are passed over: a decoder that
+// takes them for values must be kept from them.
 //
 // Errors: ErrTruncated, ErrLength, ErrTooDeep, ErrTrailing, ErrMalformed (the
 // one byte, 0xc1, that msgpack never uses).
 func Scan(b []byte, maxDepth int) error {
-	return scanAll(b, maxDepth, nil)
-}
-
-// ScanExt is Scan that also appends to at, in ascending order, the offset of
-// each extension's payload that begins as a map or a nil would. Payloads are
-// not scanned. vmihailenco/msgpack, when it wants a map and meets an
-// extension, reads the map from the payload: its decoder must be kept from
-// reading a value's first byte at these offsets.
-func ScanExt(b []byte, maxDepth int, at []int) ([]int, error) {
-	err := scanAll(b, maxDepth, &at)
-	return at, err
-}
-
-func scanAll(b []byte, maxDepth int, exts *[]int) error {
-	n, err := scanValue(b, max(0, min(maxDepth, MaxDepth)), exts)
+	n, err := scanValue(b, max(0, min(maxDepth, MaxDepth)))
 	if err != nil {
 		return err
 	}
@@ -48,8 +35,8 @@ func scanAll(b []byte, maxDepth int, exts *[]int) error {
 
 // scanValue gives the length of the one value at the start of b. It keeps its
 // own stack of how many values each open container still lacks, so a hostile
-// input cannot exhaust the goroutine's. exts may be nil; see ScanExt.
-func scanValue(b []byte, maxDepth int, exts *[]int) (int, error) {
+// input cannot exhaust the goroutine's.
+func scanValue(b []byte, maxDepth int) (int, error) {
 	var open [MaxDepth + 1]uint32 // small: it is cleared on each call
 	depth, pos := 0, 0
 	open[0] = 1
@@ -67,11 +54,6 @@ func scanValue(b []byte, maxDepth int, exts *[]int) (int, error) {
 		}
 		if size > len(b)-pos {
 			return 0, ErrTruncated
-		}
-		if exts != nil {
-			if n := extHeader(b[pos]); n > 0 && n < size && looksLikeMap(b[pos+n]) {
-				*exts = append(*exts, pos+n)
-			}
 		}
 		pos += size
 		if children == 0 {
@@ -136,23 +118,6 @@ func scanWide(c byte, rest []byte) (size, children int, err error) {
 		return 1 + w, 2 * n, err
 	}
 	return 0, 0, ErrMalformed
-}
-
-// extHeader gives the bytes before an extension's payload if c begins one,
-// else 0.
-func extHeader(c byte) int {
-	switch {
-	case c >= 0xd4 && c <= 0xd8:
-		return 2
-	case c >= 0xc7 && c <= 0xc9:
-		return 2 + 1<<(c-0xc7)
-	}
-	return 0
-}
-
-// looksLikeMap tells whether a map or a nil can begin with c.
-func looksLikeMap(c byte) bool {
-	return c&0xf0 == 0x80 || c == 0xc0 || c == 0xde || c == 0xdf
 }
 
 // length reads a big-endian length of width w bytes.
