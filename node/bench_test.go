@@ -67,7 +67,7 @@ func BenchmarkMesh(b *testing.B) {
 func benchNodes(b *testing.B) (a, z *Node) {
 	b.Helper()
 	start := func(name string, seeds ...string) *Node {
-		n, err := New(Config{Name: name, Seeds: seeds, Expect: len(seeds) + 1, Profile: membership.Local})
+		n, err := New(Config{Name: name, Cluster: "bench", Seeds: seeds, Expect: len(seeds) + 1, Profile: membership.Local})
 		if err != nil {
 			b.Fatal(err)
 		}

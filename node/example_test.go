@@ -21,7 +21,9 @@ var Hello = rpc.NewMethod[HelloRequest, HelloReply]("greeter.Hello", rpc.Idempot
 func Example() {
 	ctx := context.Background()
 	start := func(name string, seeds ...string) *node.Node {
-		n, err := node.New(node.Config{Name: name, Seeds: seeds, Expect: len(seeds) + 1, Profile: membership.Local})
+		n, err := node.New(node.Config{
+			Name: name, Cluster: "example", Seeds: seeds, Expect: len(seeds) + 1, Profile: membership.Local,
+		})
 		if err != nil {
 			log.Fatal(err)
 		}

@@ -20,7 +20,7 @@ func TestExpectWaitsForTheWholeTable(t *testing.T) {
 	var seeds []string
 	for i := range nodes {
 		n, err := New(Config{
-			Name: fmt.Sprintf("n%d", i), Seeds: seeds, Expect: size, Profile: membership.Local,
+			Name: fmt.Sprintf("n%d", i), Cluster: "expect", Seeds: seeds, Expect: size, Profile: membership.Local,
 		})
 		if err != nil {
 			t.Fatal(err)

@@ -74,24 +74,34 @@ func TestStartGivesUp(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
 	addr, nowhere := fixedAddr(t), fixedAddr(t)
-	for what, edit := range map[string]func(*Config){
-		"it looks for a seed": func(cfg *Config) { cfg.Seeds = []string{nowhere} },
-		"1 of the 3 members":  func(cfg *Config) { cfg.Expect = 3 },
+	for _, c := range []struct {
+		edit func(*Config)
+		why  string // as Ready says it
+		want string // in the error
+	}{
+		{func(cfg *Config) { cfg.Seeds = []string{nowhere} }, "a seed that answers", nowhere},
+		{func(cfg *Config) { cfg.Expect = 3 }, "1 of the 3 members", "1 of the 3 members"},
 	} {
 		cfg := l.config("a")
 		cfg.Bind = addr
-		edit(&cfg)
+		c.edit(&cfg)
 		n := l.build(cfg)
-		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-		err := n.Start(ctx)
-		cancel()
-		if !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%s: Start gives %v", what, err)
-		}
-		for _, part := range []string{"node a", strings.TrimPrefix(what, "it looks for a ")} {
-			if !strings.Contains(err.Error(), part) {
-				t.Errorf("the error lacks %q: %v", part, err)
+		ctx, cancel := context.WithCancel(t.Context())
+		failed := make(chan error, 1)
+		go func() { failed <- n.Start(ctx) }()
+		eventually(t, "it says what it waits for", func() error {
+			if _, why := n.Ready(); !strings.Contains(why, c.why) {
+				return errors.New(why)
 			}
+			return nil
+		})
+		if len(cfg.Seeds) > 0 {
+			l.log("a").wait(t, "no seed could be joined")
+		}
+		cancel()
+		err := await(t, "the end of Start", failed)
+		if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "node a") || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("Start gives %v, want it to name %q", err, c.want)
 		}
 		await(t, "the end", n.Done())
 		if err := n.Start(t.Context()); !errors.Is(err, ErrStopped) {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -140,8 +141,8 @@ func (n *Node) othersAgree(ctx context.Context) bool {
 	}
 	mine := n.Table().Fingerprint().String()
 	for _, r := range results {
-		// Who cannot be reached cannot be waited for.
-		if r.Err == nil && r.Reply.Fingerprint != mine {
+		// Who cannot be reached cannot be waited for; who is slow can.
+		if errors.Is(r.Err, rpc.DeadlineExceeded) || r.Err == nil && r.Reply.Fingerprint != mine {
 			return false
 		}
 	}
