@@ -21,9 +21,7 @@ var Hello = rpc.NewMethod[HelloRequest, HelloReply]("greeter.Hello", rpc.Idempot
 func Example() {
 	ctx := context.Background()
 	start := func(name string, seeds ...string) *node.Node {
-		n, err := node.New(node.Config{
-			Name: name, Cluster: "example", Seeds: seeds, Expect: len(seeds) + 1, Profile: membership.Local,
-		})
+		n, err := node.New(node.Config{Name: name, Cluster: "example", Seeds: seeds, Profile: membership.Local})
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -39,7 +37,6 @@ func Example() {
 	defer a.Stop(ctx)
 	b := start("b", a.Addr().String())
 	defer b.Stop(ctx)
-
 	for _, key := range []string{"alice", "erin"} {
 		reply, err := Hello.Call(ctx, b, &HelloRequest{Name: key}, rpc.Key(key))
 		if err != nil {
