@@ -2,7 +2,6 @@ package transport
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync"
@@ -146,13 +145,6 @@ func (p *Peer) dial(done chan struct{}) {
 	p.conn.Store(c)
 }
 
-// Reset forgets the backoff, for when the peer is known to be back.
-func (p *Peer) Reset() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.failures, p.retryAt = 0, time.Time{}
-}
-
 // Close ends the connection and any dial. Calls under way fail.
 func (p *Peer) Close() { p.end(func(c *Conn) { c.Close() }) }
 
@@ -171,17 +163,4 @@ func (p *Peer) end(how func(*Conn)) {
 	if c := p.conn.Load(); c != nil {
 		how(c)
 	}
-}
-
-// Refused tells whether the last dial failed because the other process refused
-// us for good (another cluster, key, version or name), not by bad luck.
-func (p *Peer) Refused() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, e := range []error{ErrVersion, ErrCluster, ErrGossipKey, ErrWrongPeer} {
-		if errors.Is(p.lastErr, e) {
-			return p.lastErr
-		}
-	}
-	return nil
 }

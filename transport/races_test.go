@@ -71,7 +71,7 @@ func TestCloseMeetsEverything(t *testing.T) {
 							return
 						}
 						if err != nil {
-							p.Reset()
+							p.forgetBackoff()
 							continue
 						}
 						if reply, err := c.Call(context.Background(), &Request{Method: "echo"}); err == nil {
