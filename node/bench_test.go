@@ -27,12 +27,13 @@ type benchRequest struct {
 }
 
 var (
-	rawEcho   = rpc.NewMethod[[]byte, []byte]("bench.Raw", rpc.Idempotent())
-	typedEcho = rpc.NewMethod[benchRequest, benchRequest]("bench.Typed", rpc.Idempotent())
+	rawEcho    = rpc.NewMethod[[]byte, []byte]("bench.Raw", rpc.Idempotent(), rpc.Inline())
+	workerEcho = rpc.NewMethod[[]byte, []byte]("bench.Worker", rpc.Idempotent())
+	typedEcho  = rpc.NewMethod[benchRequest, benchRequest]("bench.Typed", rpc.Idempotent(), rpc.Inline())
 )
 
 // callersOf are the numbers of concurrent callers that are measured.
-var callersOf = []int{1, 64}
+var callersOf = []int{1, 64, 512}
 
 func BenchmarkMesh(b *testing.B) {
 	ctx := context.Background()
@@ -44,6 +45,12 @@ func BenchmarkMesh(b *testing.B) {
 		b.Run(fmt.Sprintf("raw/c=%d", callers), func(b *testing.B) {
 			concurrently(b, callers, func() error {
 				_, err := rawEcho.Call(ctx, a, &body, rpc.Peer("z"))
+				return err
+			})
+		})
+		b.Run(fmt.Sprintf("raw-worker/c=%d", callers), func(b *testing.B) {
+			concurrently(b, callers, func() error {
+				_, err := workerEcho.Call(ctx, a, &body, rpc.Peer("z"))
 				return err
 			})
 		})
@@ -72,6 +79,7 @@ func benchNodes(b *testing.B) (a, z *Node) {
 			b.Fatal(err)
 		}
 		rawEcho.Handle(n, func(_ context.Context, req *[]byte) (*[]byte, error) { return req, nil })
+		workerEcho.Handle(n, func(_ context.Context, req *[]byte) (*[]byte, error) { return req, nil })
 		typedEcho.Handle(n, func(_ context.Context, req *benchRequest) (*benchRequest, error) { return req, nil })
 		if err := n.Start(context.Background()); err != nil {
 			b.Fatal(err)

@@ -14,11 +14,11 @@ import (
 
 // ClientConfig says how a Client connects. The zero value will do.
 type ClientConfig struct {
-	Cluster  string            // refuse nodes of any other; empty: take any
-	Network  transport.Network // nil: the operating system
-	MaxFrame int               // bytes of one request or reply; 0: 4 MiB
-	Timeout  time.Duration     // of calls that have no deadline; 0: DefaultCallTimeout
-	Logger   zerolog.Logger    // zero: nothing is logged
+	Cluster string            // refuse nodes of any other; empty: take any
+	Network transport.Network // nil: the operating system
+	Timeout time.Duration     // of calls that have no deadline; 0: DefaultCallTimeout
+	Limits  transport.Limits  // zero fields: the transport's defaults
+	Logger  zerolog.Logger    // zero: nothing is logged
 }
 
 // Client makes calls from outside of the mesh, through one node: it is no
@@ -46,7 +46,7 @@ func Dial(ctx context.Context, addr string, cfg ClientConfig) (*Client, error) {
 		return nil, err
 	}
 	ep, err := transport.NewEndpoint(transport.Config{
-		Network: cfg.Network, Cluster: cfg.Cluster, MaxFrame: cfg.MaxFrame, Logger: cfg.Logger,
+		Network: cfg.Network, Cluster: cfg.Cluster, Limits: cfg.Limits, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, err
@@ -114,14 +114,15 @@ func (c *Client) direct(ctx context.Context, call *rpc.Call) error {
 	if reply.Code != transport.CodeOK {
 		return errorOf(reply)
 	}
-	if call.Reply, err = call.Spec.DecodeReply(reply.Body); err != nil {
+	if call.Reply, err = decodeReply(call.Spec, reply); err != nil {
 		return rpc.Errorf(rpc.Internal, "reply of %s: %v", call.Spec.Name(), err)
 	}
 	return nil
 }
 
 func (c *Client) due(ctx context.Context, call *rpc.Call) time.Time {
-	return dueOf(ctx, call, c.timeout)
+	due, _ := dueOf(ctx, call, c.timeout)
+	return due
 }
 
 // asError gives a transport's error in the terms of a caller; nil stays nil.

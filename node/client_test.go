@@ -74,7 +74,7 @@ func TestClientErrors(t *testing.T) {
 	release := make(chan struct{})
 	defer close(release)
 	l.do["deaf"] = func(context.Context, *Node, *job) (*report, error) { <-release; return nil, nil }
-	l.edit = func(cfg *Config) { cfg.Limits.MaxFrame = 64 << 10 }
+	l.edit = func(cfg *Config) { cfg.Limits.Transport.MaxBody = 64 << 10 }
 	nodes := l.cluster("a", "b")
 	c := dial(t, nodes[0], ClientConfig{})
 	nobody := rpc.NewMethod[job, report]("lab.Nobody")
@@ -172,7 +172,7 @@ func TestDialErrors(t *testing.T) {
 		"bad port":   {"127.0.0.1:http", ClientConfig{}, nil, []string{"http", "1 to 65535"}},
 		"nobody":     {fixedAddr(t), ClientConfig{}, nil, []string{"cannot reach a node at"}},
 		"no address": {"nowhere.invalid:1", ClientConfig{Network: noNames{transport.System()}}, nil, []string{"nowhere.invalid:1", "no address"}},
-		"frame":      {a.Addr().String(), ClientConfig{MaxFrame: 1}, nil, []string{"MaxFrame"}},
+		"frame":      {a.Addr().String(), ClientConfig{Limits: transport.Limits{MaxBody: 1}}, nil, []string{"MaxBody"}},
 	}
 	for what, c := range cases {
 		client, err := Dial(t.Context(), c.addr, c.cfg)

@@ -79,10 +79,11 @@ type Config struct {
 
 // Limits bound time and memory. Zero fields mean the defaults.
 type Limits struct {
-	MaxFrame     int           // bytes of one request or reply; default 4 MiB
-	MaxCalls     int           // calls in flight on one connection; default 16,384
 	CallTimeout  time.Duration // calls whose context and method have no deadline; default 5 s
 	DrainTimeout time.Duration // how long Run lets a leaving node finish; default 10 s
+	// Transport bounds what peers can cost: sizes, calls in flight, windows,
+	// timeouts. Its defaults are those of package transport.
+	Transport transport.Limits
 }
 
 func bad(format string, args ...any) error {

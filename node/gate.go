@@ -3,51 +3,45 @@ package node
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 )
 
-// gate counts calls under way and can be shut.
+// gate counts calls under way and can be shut. It has no lock because every
+// call passes it twice.
 //
 // Invariant: once drained is closed, no call is under way and none will be.
 type gate struct {
-	mu      sync.Mutex
-	inside  int
-	shut    bool
+	state   atomic.Int64 // calls inside, and the bit gateShut
+	once    sync.Once
 	drained chan struct{}
 }
+
+// gateShut is set in the state of a gate that is shut.
+const gateShut = 1 << 62
 
 func newGate() *gate { return &gate{drained: make(chan struct{})} }
 
 // enter counts a call, unless the gate is shut.
 func (g *gate) enter() bool {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.shut {
-		return false
+	if g.state.Add(1)&gateShut == 0 {
+		return true
 	}
-	g.inside++
-	return true
+	g.leave()
+	return false
 }
 
 // leave ends a call that entered.
 func (g *gate) leave() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.inside--
-	if g.shut && g.inside == 0 {
-		close(g.drained)
+	if g.state.Add(-1) == gateShut {
+		g.once.Do(func() { close(g.drained) })
 	}
 }
 
 // close shuts the gate and gives a channel that is closed when the last call
 // has left.
 func (g *gate) close() <-chan struct{} {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if !g.shut {
-		g.shut = true
-		if g.inside == 0 {
-			close(g.drained)
-		}
+	if g.state.Or(gateShut) == 0 {
+		g.once.Do(func() { close(g.drained) })
 	}
 	return g.drained
 }

@@ -21,7 +21,8 @@ func (n *Node) route(ctx context.Context, call *rpc.Call) error {
 		return rpc.Errorf(rpc.Unavailable, "node %s is not running", n.cfg.Name)
 	}
 	defer n.calls.leave()
-	o := outgoing{n: n, call: call, due: dueOf(ctx, call, n.cfg.Limits.CallTimeout)}
+	o := outgoing{n: n, call: call}
+	o.due, o.left = dueOf(ctx, call, n.cfg.Limits.CallTimeout)
 	defer o.release()
 	if ctx.Err() != nil {
 		return o.ended(ctx)
@@ -49,8 +50,9 @@ func checkMetadata(call *rpc.Call) error {
 }
 
 // dueOf is when a call must have ended: by its context, and by its own
-// timeout, else the method's, else the fallback.
-func dueOf(ctx context.Context, call *rpc.Call, fallback time.Duration) time.Time {
+// timeout, else the method's, else the fallback. left is the time until then if
+// that is known without reading the clock again, else 0.
+func dueOf(ctx context.Context, call *rpc.Call, fallback time.Duration) (due time.Time, left time.Duration) {
 	due, bounded := ctx.Deadline()
 	timeout := call.Timeout
 	if timeout == 0 && !bounded {
@@ -60,10 +62,10 @@ func dueOf(ctx context.Context, call *rpc.Call, fallback time.Duration) time.Tim
 	}
 	if timeout != 0 {
 		if t := time.Now().Add(timeout); !bounded || t.Before(due) {
-			due = t
+			return t, timeout
 		}
 	}
-	return due
+	return due, 0
 }
 
 // outgoing is one call on its way, over all its attempts.
@@ -71,7 +73,10 @@ type outgoing struct {
 	n       *Node
 	call    *rpc.Call
 	due     time.Time
-	body    *[]byte // the encoded request, once it was needed
+	left    time.Duration // until due, for the first attempt; 0: look at the clock
+	body    []byte        // the encoded request, once encoded
+	encoded bool
+	buffer  *[]byte // what body lies in, to be recycled; nil: it is the caller's
 	attempt int     // sent so far
 	pauses  int     // waited so far
 	last    error   // why the latest attempt failed
@@ -103,12 +108,11 @@ func (o *outgoing) send(ctx context.Context, t target) (f fate, owner string, er
 	if err != nil {
 		return o.failed(ctx, t.name, err)
 	}
-	if o.body == nil {
-		if err := o.encode(); err != nil {
-			return done, "", err
-		}
+	if err := o.encode(); err != nil {
+		return done, "", err
 	}
-	req := transport.Request{Method: o.call.Spec.Name(), Body: *o.body, Deadline: o.due}
+	req := transport.Request{Method: o.call.Spec.Name(), Body: o.body, Deadline: o.due, Left: o.left}
+	o.left = 0
 	req.Meta = transport.Meta{
 		Partition: t.partition, Fingerprint: t.fingerprint,
 		Hops: uint8(t.hops), Attempt: uint8(min(o.attempt, 255)),
@@ -142,7 +146,7 @@ func (o *outgoing) connect(ctx context.Context, p *transport.Peer) (*transport.C
 // answered reads what the peer said.
 func (o *outgoing) answered(peer string, reply *transport.Reply) (fate, string, error) {
 	if reply.Code == transport.CodeOK {
-		v, err := o.call.Spec.DecodeReply(reply.Body)
+		v, err := decodeReply(o.call.Spec, reply)
 		if err != nil {
 			return done, "", rpc.Errorf(rpc.Internal, "reply of %s by %s: %v", o.call.Spec.Name(), peer, err)
 		}
@@ -173,7 +177,7 @@ func (o *outgoing) failed(ctx context.Context, peer string, err error) (fate, st
 		return done, "", o.expired(err)
 	case tooLarge(err):
 		return done, "", rpc.Errorf(rpc.ResourceExhausted,
-			"the request of %s (%d bytes) exceeds what %s accepts", o.call.Spec.Name(), len(*o.body), peer)
+			"the request of %s (%d bytes) exceeds what %s accepts", o.call.Spec.Name(), len(o.body), peer)
 	case transport.IsUnsent(err):
 		return unsent, "", fmt.Errorf("%s could not be reached: %w", peer, err)
 	}
@@ -184,7 +188,7 @@ func (o *outgoing) failed(ctx context.Context, peer string, err error) (fate, st
 // itself said about frames is another matter.
 func tooLarge(err error) bool {
 	var ce *transport.CallError
-	return errors.As(err, &ce) && ce.Err == transport.ErrFrameTooLarge
+	return errors.As(err, &ce) && ce.Err == transport.ErrBodyTooLarge
 }
 
 // ended is the error of a call whose context ended.
@@ -243,22 +247,43 @@ func (o *outgoing) pause(ctx context.Context, v *view) error {
 	return nil
 }
 
-// encode encodes the request once for all attempts.
+// encode encodes the request once for all attempts. Bytes are sent from where
+// they are.
 func (o *outgoing) encode() error {
+	if o.encoded {
+		return nil
+	}
+	if raw, _ := o.call.Spec.Raw(); raw {
+		if b, ok := o.call.Req.(*[]byte); ok && b != nil {
+			o.body, o.encoded = *b, true
+			return nil
+		}
+	}
 	buf := o.n.buffer()
 	b, err := o.call.Spec.AppendRequest((*buf)[:0], o.call.Req)
 	if err != nil {
 		return rpc.Errorf(rpc.InvalidArgument, "request of %s: %v", o.call.Spec.Name(), err)
 	}
 	*buf = b
-	o.body = buf
+	o.body, o.buffer, o.encoded = b, buf, true
 	return nil
 }
 
 func (o *outgoing) release() {
-	if o.body != nil {
-		o.n.recycle(o.body)
+	if o.buffer != nil {
+		o.n.recycle(o.buffer)
 	}
+}
+
+// decodeReply gives a reply in the method's type. Long bytes are not copied.
+func decodeReply(spec *rpc.Spec, reply *transport.Reply) (any, error) {
+	if _, raw := spec.Raw(); raw {
+		if b, taken := reply.TakeBody(); taken {
+			body := b // only a taken one is worth an allocation
+			return &body, nil
+		}
+	}
+	return spec.DecodeReply(reply.Body)
 }
 
 func pairsOf(m rpc.Metadata) []transport.Pair {

@@ -67,7 +67,7 @@ func TestFrameLimits(t *testing.T) {
 	l.do["grow"] = func(_ context.Context, _ *Node, req *job) (*report, error) {
 		return &report{Data: make([]byte, len(req.Data)*100)}, nil
 	}
-	l.edit = func(cfg *Config) { cfg.Limits.MaxFrame = 32 << 10 }
+	l.edit = func(cfg *Config) { cfg.Limits.Transport.MaxBody = 32 << 10 }
 	a := l.cluster("a", "b")[0]
 	before := a.Stats()["conns_closed"]
 	for size, want := range map[int]rpc.Code{0: rpc.OK, 31 << 10: rpc.OK, 33 << 10: rpc.ResourceExhausted, 8 << 20: rpc.ResourceExhausted} {

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"maps"
+	"time"
 
 	"github.com/meshnode/meshnode/rpc"
 )
@@ -28,6 +29,9 @@ func (o *outgoing) local(ctx context.Context, key info) (fate, error) {
 	if err != nil {
 		return done, err
 	}
+	if h.Spec.Inline() && !call.OneWay {
+		return done, o.localInline(ctx, key, h, req)
+	}
 	base, stop := ctx, func() bool { return true }
 	if call.OneWay {
 		base = context.WithoutCancel(ctx)
@@ -46,18 +50,13 @@ func (o *outgoing) local(ctx context.Context, key info) (fate, error) {
 	if call.OneWay { // nobody waits who could tell it that the node stops
 		stop = context.AfterFunc(n.ctx, cancel)
 	}
-	about := rpc.Info{
-		// The handler may outlive the call, whose metadata are the caller's.
-		Method: call.Spec.Name(), Peer: n.cfg.Name, Metadata: maps.Clone(call.Metadata),
-		Keyed: key.keyed, Partition: key.partition, Attempt: o.attempt,
-	}
+	about := o.about(key)
 	answer := make(chan result, 1)
 	go func() {
 		defer g.leave()
 		defer cancel()
 		defer stop()
-		hctx, about := rpc.WithInfo(hctx, about)
-		reply, err := n.run(hctx, about, h, req)
+		reply, err := n.run(&localContext{rpc.ServerContext{Context: hctx, Info: about}}, h, req)
 		answer <- result{reply, err}
 	}()
 	if call.OneWay {
@@ -65,6 +64,43 @@ func (o *outgoing) local(ctx context.Context, key info) (fate, error) {
 	}
 	return done, o.await(ctx, hctx, cancel, h, answer)
 }
+
+// localContext is the context of a handler that serves this very node.
+type localContext struct{ rpc.ServerContext }
+
+func (c *localContext) about() *rpc.Info { return &c.Info }
+
+// about is what a handler on this node is told of the call, which it may
+// outlive.
+func (o *outgoing) about(key info) rpc.Info {
+	return rpc.Info{
+		Method: o.call.Spec.Name(), Peer: o.n.cfg.Name, Metadata: maps.Clone(o.call.Metadata),
+		Keyed: key.keyed, Partition: key.partition, Attempt: o.attempt,
+	}
+}
+
+// localInline runs a handler that never blocks on the caller's own goroutine.
+func (o *outgoing) localInline(ctx context.Context, key info, h *rpc.Handler, req any) error {
+	n := o.n
+	g := n.enter()
+	if g == nil {
+		return o.stopped()
+	}
+	defer g.leave()
+	n.stats.add(LocalCalls)
+	hctx := &localContext{rpc.ServerContext{Context: dueContext{ctx, o.due}, Info: o.about(key)}}
+	reply, err := n.run(hctx, h, req)
+	return o.localReply(h, result{reply, err})
+}
+
+// dueContext tells of a deadline without a timer for it: nobody waits.
+type dueContext struct {
+	context.Context
+	due time.Time
+}
+
+// Deadline implements context.Context.
+func (c dueContext) Deadline() (time.Time, bool) { return c.due, true }
 
 // await waits for the handler's answer, or for the end of the call's time or
 // of the node, on which the handler is told by cancel.
@@ -100,12 +136,10 @@ func (o *outgoing) localRequest(h *rpc.Handler) (any, error) {
 	if o.call.Spec.SameTypes(h.Spec) {
 		return o.call.Req, nil
 	}
-	if o.body == nil {
-		if err := o.encode(); err != nil {
-			return nil, err
-		}
+	if err := o.encode(); err != nil {
+		return nil, err
 	}
-	req, err := h.Spec.DecodeRequest(*o.body)
+	req, err := h.Spec.DecodeRequest(o.body)
 	if err != nil {
 		return nil, rpc.Errorf(rpc.InvalidArgument, "request of %s: %v", h.Spec.Name(), err)
 	}

@@ -42,6 +42,7 @@ type Node struct {
 	turns    atomic.Uint64 // calls to any so far
 	pauses   atomic.Uint64 // waits between attempts so far: seeds their jitter
 	buffers  sync.Pool     // of *[]byte to encode into
+	contexts sync.Pool     // of *servedContext, for handlers that run inline
 
 	ctx    context.Context // of what runs in the background; ended by Stop
 	cancel context.CancelFunc
@@ -72,7 +73,7 @@ func New(cfg Config) (*Node, error) {
 	n.endpoint, err = transport.NewEndpoint(transport.Config{
 		Network: cfg.Network, Name: cfg.Name, Cluster: cfg.Cluster, Boot: n.boot,
 		KeyID: membership.KeyID(cfg.GossipKey), Handler: n, Logger: n.log,
-		MaxFrame: cfg.Limits.MaxFrame, MaxCalls: cfg.Limits.MaxCalls, RandSeed: cfg.RandSeed,
+		Limits: cfg.Limits.Transport, RandSeed: cfg.RandSeed,
 	})
 	if err != nil {
 		return nil, bad("%w", err)

@@ -15,9 +15,27 @@ type info struct {
 	partition uint32
 }
 
+// servedContext is all that a handler gets besides its request, in one
+// allocation.
+type servedContext struct {
+	call transport.CallContext
+	rpc.ServerContext
+}
+
+// Inline implements transport.Inliner: it looks the method up, for ServeCall
+// too, and tells whether its handler never blocks.
+func (n *Node) Inline(in *transport.Incoming) bool {
+	h := n.handlers.findBytes(in.Method)
+	in.Found = h
+	return h != nil && h.Spec.Inline()
+}
+
 // ServeCall serves a call from a peer; it implements transport.Handler.
 func (n *Node) ServeCall(in *transport.Incoming) {
-	h := n.handlers.findBytes(in.Method)
+	h, looked := in.Found.(*rpc.Handler)
+	if !looked {
+		h = n.handlers.findBytes(in.Method)
+	}
 	if h == nil {
 		refusal := n.refusal(n.view.Load(), "node %s serves no method %.128q", n.cfg.Name, in.Method)
 		_ = in.Reply(uint64(rpc.Unimplemented), refusal, nil)
@@ -28,32 +46,57 @@ func (n *Node) ServeCall(in *transport.Incoming) {
 		_ = in.Reply(uint64(rpc.NotOwner), refusal, nil)
 		return
 	}
-	req, err := h.Spec.DecodeRequest(in.Body)
+	req, err := requestOf(h.Spec, in)
 	if err != nil {
 		_ = in.Reply(uint64(rpc.InvalidArgument), said("request of %s: %v", h.Spec.Name(), err), nil)
 		return
 	}
-	ctx, about := rpc.WithInfo(in.Context(), rpc.Info{
-		Method: h.Spec.Name(), Peer: in.Peer().Name, Metadata: metadataOf(in.Meta.User),
-		Keyed: key.keyed, Partition: key.partition, Attempt: int(in.Meta.Attempt),
-	})
+	ctx := n.contextOf(in, h, key)
 	if g := n.enter(); g != nil { // else the endpoint alone counts the call
 		defer g.leave()
 	}
-	reply, err := n.run(ctx, about, h, req)
-	if in.OneWay() {
-		return
+	reply, err := n.run(ctx, h, req)
+	if !in.OneWay() {
+		n.answer(in, h, reply, err)
 	}
-	n.answer(in, h, reply, err)
+	if in.Inline() { // whose context ends with its handler
+		ctx.call.Reset()
+		ctx.ServerContext = rpc.ServerContext{}
+		n.contexts.Put(ctx)
+	}
+}
+
+// contextOf gives a handler's context.
+func (n *Node) contextOf(in *transport.Incoming, h *rpc.Handler, key info) *servedContext {
+	ctx, reused := (*servedContext)(nil), false
+	if in.Inline() {
+		ctx, reused = n.contexts.Get().(*servedContext)
+	}
+	if !reused {
+		ctx = new(servedContext)
+	}
+	in.Bind(&ctx.call)
+	ctx.Context = &ctx.call
+	ctx.Info = rpc.Info{
+		Method: h.Spec.Name(), Peer: in.Peer().Name, Metadata: metadataOf(in.Meta.User),
+		Keyed: key.keyed, Partition: key.partition, Attempt: int(in.Meta.Attempt),
+	}
+	return ctx
+}
+
+// requestOf gives the request in the handler's type. Bytes are handed over as
+// they lie in the call's buffer, which is the handler's until it returns.
+func requestOf(spec *rpc.Spec, in *transport.Incoming) (any, error) {
+	if raw, _ := spec.Raw(); raw {
+		return &in.Body, nil
+	}
+	return spec.DecodeRequest(in.Body)
 }
 
 // answer sends a handler's reply or error.
 func (n *Node) answer(in *transport.Incoming, h *rpc.Handler, reply any, err error) {
 	if err == nil {
-		buf := n.buffer()
-		defer n.recycle(buf)
-		if *buf, err = h.Spec.AppendReply((*buf)[:0], reply); err == nil {
-			_ = in.Reply(transport.CodeOK, nil, *buf)
+		if err = n.answerOK(in, h, reply); err == nil {
 			return
 		}
 		n.log.Error().Err(err).Str("method", h.Spec.Name()).Msg("reply cannot be encoded")
@@ -62,6 +105,25 @@ func (n *Node) answer(in *transport.Incoming, h *rpc.Handler, reply any, err err
 	e := rpc.AsError(err)
 	meta := &transport.Meta{Partition: transport.NoPartition, Message: []byte(cut(e.Message))}
 	_ = in.Reply(uint64(e.Code), meta, e.Detail)
+}
+
+// answerOK sends a handler's reply. The error says that it cannot be encoded.
+func (n *Node) answerOK(in *transport.Incoming, h *rpc.Handler, reply any) error {
+	if body, ok := reply.(*[]byte); ok && body != nil {
+		if _, raw := h.Spec.Raw(); raw {
+			_ = in.Reply(transport.CodeOK, nil, *body)
+			return nil
+		}
+	}
+	buf := n.buffer()
+	defer n.recycle(buf)
+	b, err := h.Spec.AppendReply((*buf)[:0], reply)
+	if err != nil {
+		return err
+	}
+	*buf = b
+	_ = in.Reply(transport.CodeOK, nil, b)
+	return nil
 }
 
 // maxMessage bounds an error's text on the wire, in bytes; the rest of a
@@ -77,15 +139,21 @@ func cut(text string) string {
 
 // run runs a handler behind the server interceptors. A panic ends the call,
 // not the node; its stack stays in this node's log.
-func (n *Node) run(ctx context.Context, about *rpc.Info, h *rpc.Handler, req any) (any, error) {
-	reply, err := rpc.Guard(func() (any, error) {
-		return rpc.ChainServer(ctx, n.cfg.Server, about, h, req)
-	})
+func (n *Node) run(ctx handlerContext, h *rpc.Handler, req any) (any, error) {
+	reply, err := rpc.Guard(ctx, n.cfg.Server, ctx.about(), h, req)
 	if err != nil {
-		err = n.panicked(about, err)
+		err = n.panicked(ctx.about(), err)
 	}
 	return reply, err
 }
+
+// handlerContext is a context that knows of its call.
+type handlerContext interface {
+	context.Context
+	about() *rpc.Info
+}
+
+func (c *servedContext) about() *rpc.Info { return &c.Info }
 
 // panicked replaces the error of a handler that panicked by one without the
 // stack, which is logged; any other error stays.

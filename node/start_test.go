@@ -227,9 +227,9 @@ func TestBadConfigs(t *testing.T) {
 		"gossip key":          {func(c *Config) { c.GossipKey = []byte("short") }, []string{"key", "5"}, membership.ErrKey},
 		"partitions":          {func(c *Config) { c.Table.Partitions = 100 }, []string{"partitions", "100"}, router.ErrPartitions},
 		"slack":               {func(c *Config) { c.Table.SlackPermille = -1 }, []string{"slack", "-1"}, router.ErrSlack},
-		"small frame":         {func(c *Config) { c.Limits.MaxFrame = 100 }, []string{"MaxFrame"}, ErrConfig},
-		"negative frame":      {func(c *Config) { c.Limits.MaxFrame = -1 }, []string{"MaxFrame"}, ErrConfig},
-		"negative call limit": {func(c *Config) { c.Limits.MaxCalls = -1 }, []string{"MaxCalls"}, ErrConfig},
+		"small frame":         {func(c *Config) { c.Limits.Transport.MaxBody = 100 }, []string{"MaxBody"}, ErrConfig},
+		"negative frame":      {func(c *Config) { c.Limits.Transport.MaxBody = -1 }, []string{"MaxBody"}, ErrConfig},
+		"negative call limit": {func(c *Config) { c.Limits.Transport.MaxCalls = -1 }, []string{"MaxCalls"}, ErrConfig},
 	}
 	l := newLab(t)
 	for name, c := range cases {

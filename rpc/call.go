@@ -31,7 +31,8 @@ type Handler struct {
 	Serve func(ctx context.Context, req any) (reply any, err error)
 }
 
-// Call is one call under way, as client interceptors see it.
+// Call is one call under way, as client interceptors see it. It is used again
+// once the call has returned: nobody may keep it.
 type Call struct {
 	Spec     *Spec
 	Dest     Dest
@@ -46,6 +47,14 @@ type Call struct {
 	Peer string
 
 	peerOut *string
+}
+
+// calls are those that Method.Call uses again and again.
+var calls = sync.Pool{New: func() any { return new(Call) }}
+
+func (c *Call) release() {
+	*c = Call{}
+	calls.Put(c)
 }
 
 // DestKind is how a destination is named.

@@ -103,7 +103,7 @@ type codec struct {
 }
 
 // codecFor gives the codec of *T. []byte passes through; a decoded []byte is a
-// copy, because the transport reuses its buffers.
+// copy, because the transport reuses its buffers, unless it is given away.
 func codecFor[T any]() codec {
 	if _, ok := any((*T)(nil)).(*[]byte); ok {
 		return rawCodec()

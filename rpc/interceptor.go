@@ -54,31 +54,32 @@ type Info struct {
 
 type infoKey struct{}
 
-// serverContext carries Info. It is a type of its own, not context.WithValue,
-// so that it costs one allocation and keeps the parent's AfterFunc.
-type serverContext struct {
+// ServerContext is the context of a handler: its parent, and Info. It is a type
+// of its own, not context.WithValue, so that packages that serve calls can have
+// it in one allocation with the parent, and that it keeps the parent's AfterFunc.
+type ServerContext struct {
 	context.Context
-	info Info
+	Info Info
 }
 
 // Value implements context.Context.
-func (c *serverContext) Value(key any) any {
+func (c *ServerContext) Value(key any) any {
 	if key == (infoKey{}) {
-		return &c.info
+		return &c.Info
 	}
 	return c.Context.Value(key)
 }
 
 // AfterFunc lets derived contexts end with this one without a goroutine;
 // package context looks for it.
-func (c *serverContext) AfterFunc(f func()) (stop func() bool) {
+func (c *ServerContext) AfterFunc(f func()) (stop func() bool) {
 	return context.AfterFunc(c.Context, f)
 }
 
 // WithInfo gives a context that carries info, and a pointer to its copy.
 func WithInfo(ctx context.Context, info Info) (context.Context, *Info) {
-	c := &serverContext{Context: ctx, info: info}
-	return c, &c.info
+	c := &ServerContext{Context: ctx, Info: info}
+	return c, &c.Info
 }
 
 // InfoFrom gives what is known of the call that ctx belongs to. It is false
@@ -98,12 +99,13 @@ type PanicError struct {
 // Error implements error.
 func (e *PanicError) Error() string { return fmt.Sprintf("handler panicked: %v", e.Value) }
 
-// Guard runs serve and turns a panic into a *PanicError.
-func Guard(serve func() (any, error)) (reply any, err error) {
+// Guard runs h behind all interceptors, as ChainServer does, and turns a panic
+// into a *PanicError.
+func Guard(ctx context.Context, all []ServerInterceptor, info *Info, h *Handler, req any) (reply any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			reply, err = nil, &PanicError{Value: p, Stack: debug.Stack()}
 		}
 	}()
-	return serve()
+	return ChainServer(ctx, all, info, h, req)
 }

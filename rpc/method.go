@@ -14,6 +14,7 @@ import (
 type Spec struct {
 	name       string
 	idempotent bool
+	inline     bool
 	timeout    time.Duration
 	request    codec
 	reply      codec
@@ -25,6 +26,12 @@ func (s *Spec) Name() string { return s.name }
 
 // Idempotent tells that executing a call twice does no harm.
 func (s *Spec) Idempotent() bool { return s.idempotent }
+
+// Inline tells that the method's handlers never block.
+func (s *Spec) Inline() bool { return s.inline }
+
+// Raw tells that requests and replies are bytes that pass through.
+func (s *Spec) Raw() (request, reply bool) { return s.request.raw, s.reply.raw }
 
 // Timeout is how long a call may take when its context says nothing; 0: the
 // node's default.
@@ -58,6 +65,13 @@ type MethodOption func(*Spec)
 // Idempotent promises that executing a call twice does no harm: it may be sent
 // again when its outcome is unknown.
 func Idempotent() MethodOption { return func(s *Spec) { s.idempotent = true } }
+
+// Inline promises that the method's handlers never block: not on a lock that
+// others hold for long, not on a channel, a file, or another call. They then run
+// where the request was read, which saves the way to another goroutine and back;
+// until they return nothing else on that connection is read, and their context
+// is valid only until then.
+func Inline() MethodOption { return func(s *Spec) { s.inline = true } }
 
 // DefaultTimeout bounds calls whose context has no deadline.
 func DefaultTimeout(d time.Duration) MethodOption { return func(s *Spec) { s.timeout = d } }
@@ -107,9 +121,11 @@ func (m Method[Req, Reply]) Name() string { return m.spec.name }
 func (m Method[Req, Reply]) Spec() *Spec { return m.spec }
 
 // Handle serves the method: fn runs for each call that reaches r, many side by
-// side. Its ctx ends with the caller's deadline or cancel. It must not keep or
-// change req after it has returned, nor reply after it has given it away; a nil
-// reply stands for the zero Reply. It panics if r already serves the name.
+// side. Its ctx ends with the caller's deadline or cancel. req, and what it
+// points to, is the handler's until it returns: to keep bytes of a []byte
+// request it must copy them. It must not change reply after it has given it
+// away; a nil reply stands for the zero Reply. It panics if r already serves the
+// name.
 func (m Method[Req, Reply]) Handle(r Registrar, fn func(ctx context.Context, req *Req) (*Reply, error)) {
 	err := r.Register(&Handler{Spec: m.spec, Serve: func(ctx context.Context, req any) (any, error) {
 		reply, err := fn(ctx, req.(*Req))
@@ -130,17 +146,19 @@ func (m Method[Req, Reply]) Handle(r Registrar, fn func(ctx context.Context, req
 // Peer or Any (the default). A nil req stands for the zero Req. Errors are
 // *Error.
 func (m Method[Req, Reply]) Call(ctx context.Context, c Caller, req *Req, opts ...CallOption) (*Reply, error) {
-	call := Call{Spec: m.spec, Req: orZero(req)}
+	call := calls.Get().(*Call)
+	defer call.release()
+	call.Spec, call.Req = m.spec, orZero(req)
 	if err := call.apply(opts); err != nil {
 		return nil, err
 	}
 	if call.Dest.many() {
 		return nil, Errorf(InvalidArgument, "%s: Call has one destination; use Gather for rpc.%s", m.spec.name, call.Dest.Kind)
 	}
-	if err := c.Invoke(ctx, &call); err != nil {
+	if err := c.Invoke(ctx, call); err != nil {
 		return nil, AsError(err)
 	}
-	return replyOf[Reply](&call)
+	return replyOf[Reply](call)
 }
 
 // orZero gives the zero value for a nil pointer, as it would arrive remotely.

@@ -9,12 +9,15 @@ import (
 )
 
 // Request is a call to send. The caller keeps it; nothing of it is used after
-// Call or Notify has returned.
+// Call, Open or Notify has returned, which set Meta.Timeout and Meta.Length.
 type Request struct {
 	Method   string
 	Meta     Meta
 	Body     []byte
 	Deadline time.Time // zero: none. Sent to the peer as time left, and kept here
+	// Left is the time until Deadline, if the caller happens to know: reading
+	// the clock once more costs as much as the call's header.
+	Left time.Duration
 }
 
 // Call sends req and waits for the reply, for req.Deadline or for the end of
@@ -24,96 +27,177 @@ type Request struct {
 // *CallError, or context.DeadlineExceeded, or ctx's own.
 func (c *Conn) Call(ctx context.Context, req *Request) (*Reply, error) {
 	r := c.ep.getReply(c)
-	if err := c.start(r, req); err != nil {
-		c.ep.putReply(r)
-		return nil, err
+	err := c.start(ctx, r, req)
+	if err == nil {
+		err = c.wait(ctx, r)
 	}
-	if err := c.wait(ctx, r); err != nil {
-		c.ep.putReply(r)
-		return nil, err
+	if err == nil {
+		err = r.parse()
 	}
-	body, err := wire.Parse(r.frame, &r.head)
 	if err != nil {
 		c.ep.putReply(r)
-		err = errors.Join(ErrProtocol, err)
-		c.protocolError(err)
-		return nil, &CallError{Err: err}
+		return nil, err
 	}
-	r.Code, r.Meta, r.Body = r.head.Code, &r.head.Meta, body
 	return r, nil
 }
 
-// start queues the call's frame. On an error the call is provably unsent.
-func (c *Conn) start(r *Reply, req *Request) error {
+// start sends the call. On an error r is not in the table any more.
+func (c *Conn) start(ctx context.Context, r *Reply, req *Request) error {
 	if err := c.checkSize(req); err != nil {
 		return err
 	}
-	meta := req.Meta
-	if err := setTimeout(&meta, req.Deadline); err != nil {
+	if len(req.Body) > wire.Chunk {
+		return c.startInParts(ctx, r, req)
+	}
+	return c.queueCall(r, req, asCall)
+}
+
+// callShape is how a call begins.
+type callShape uint8
+
+const (
+	asCall   callShape = iota // with its body
+	asHeader                  // whose body follows in parts
+	asOpen                    // a stream, with its first body
+)
+
+// queueCall registers a call and queues its first frame. On an error the call
+// is provably unsent.
+func (c *Conn) queueCall(r *Reply, req *Request, shape callShape) error {
+	if err := c.setTimeout(req, r); err != nil {
 		return err
 	}
-	r.due = 0
-	if !req.Deadline.IsZero() && meta.Timeout < forever {
-		r.due = req.Deadline.UnixNano()
-	}
 	c.out.mu.Lock()
-	if err := c.writableLocked(); err != nil {
-		c.out.mu.Unlock()
-		return unsent(err)
+	err := c.writableLocked()
+	var waiting int
+	if err == nil {
+		waiting, err = c.register(r)
 	}
-	id, n, err := c.register(r)
 	if err != nil {
 		c.out.mu.Unlock()
 		return unsent(err)
 	}
+	c.ep.stats.add(CallsSent, 1)
+	// What a write by our own hand meets, the call learns by the connection's end.
+	if shape == asCall && c.out.directLocked(req.Body) {
+		_ = c.sent(c.directCallLocked(r, req))
+		return nil
+	}
 	from := len(c.out.buf)
 	buf, at := wire.Begin(c.out.buf)
-	buf = wire.AppendCall(buf, id, req.Method, &meta)
-	c.out.buf = wire.End(append(buf, req.Body...), at)
-	r.end = c.out.queued + uint64(len(c.out.buf)-from)
-	c.ep.stats.add(CallsSent, 1)
-	c.sent(c.out.releaseLocked(from, n == 1 && !c.reading.Load()))
+	switch shape {
+	case asCall:
+		buf = append(wire.AppendCall(buf, r.id, req.Method, &req.Meta), req.Body...)
+	case asHeader:
+		buf = wire.AppendCall(buf, r.id, req.Method, &req.Meta)
+	case asOpen:
+		buf = append(wire.AppendOpen(buf, r.id, req.Method, &req.Meta), req.Body...)
+	}
+	c.out.buf = wire.End(buf, at)
+	if r.sending != nil {
+		r.sending.id = r.id
+		c.addSenderLocked(r.sending)
+	}
+	if shape != asHeader {
+		r.end = c.out.queued + uint64(len(c.out.buf)-from)
+	}
+	who := byFlusher
+	if waiting == 1 && !c.busy.Load() {
+		who = byCaller
+	}
+	_ = c.sent(c.out.releaseLocked(from, who))
 	return nil
+}
+
+// directCallLocked writes a call whose body is worth no copy.
+func (c *Conn) directCallLocked(r *Reply, req *Request) error {
+	buf, at := wire.Begin(make([]byte, 0, headerBound(len(req.Method), &req.Meta)))
+	buf = wire.EndSplit(wire.AppendCall(buf, r.id, req.Method, &req.Meta), at, len(req.Body))
+	r.end = c.out.queued + uint64(len(buf)+len(req.Body))
+	return c.out.writeDirectLocked(buf, req.Body)
+}
+
+// startInParts sends a call whose body is too long for one frame: the call
+// first, then its body under flow control. It is unsent until the last part is.
+func (c *Conn) startInParts(ctx context.Context, r *Reply, req *Request) error {
+	s := c.newSender(0)
+	s.end, r.sending = &r.end, s
+	req.Meta.Length = uint64(len(req.Body))
+	if err := c.queueCall(r, req, asHeader); err != nil {
+		return err
+	}
+	ctx, cancel := withDeadline(ctx, req.Deadline)
+	defer cancel()
+	err := c.sendBody(ctx, s, req.Body)
+	c.stopSender(s, ErrStreamEnded)
+	if err == nil || err == ErrStreamEnded || err == ErrClosed {
+		return nil // or an early reply, or the end of the connection: wait tells
+	}
+	if mine, _ := c.pend.take(r.id); mine == nil {
+		return nil
+	}
+	c.cancel(r.id, err)
+	c.left()
+	if err == ErrStalled {
+		return unsent(err)
+	}
+	return err
+}
+
+func withDeadline(ctx context.Context, due time.Time) (context.Context, context.CancelFunc) {
+	if due.IsZero() {
+		return ctx, func() {}
+	}
+	return context.WithDeadline(ctx, due)
 }
 
 // forever is a timeout that nobody waits out; beyond it, the nanoseconds of a
 // deadline would overflow.
 const forever = 100 * 365 * 24 * time.Hour
 
-// setTimeout puts the time left until deadline into m.
-func setTimeout(m *Meta, deadline time.Time) error {
-	if deadline.IsZero() {
+// setTimeout puts the time left until the call's deadline into its header and r.
+func (c *Conn) setTimeout(req *Request, r *Reply) error {
+	r.due, r.end = 0, never
+	if req.Deadline.IsZero() {
 		return nil
 	}
-	if m.Timeout = time.Until(deadline); m.Timeout <= 0 {
+	left := req.Left
+	if left == 0 {
+		left = time.Until(req.Deadline)
+	}
+	if req.Meta.Timeout = left; left <= 0 {
 		return context.DeadlineExceeded
+	}
+	if left < forever {
+		r.due = int64(req.Deadline.Sub(c.pend.start))
 	}
 	return nil
 }
 
-// register puts r into the pending table; n is the number waiting with it. It
-// is called under the writer's lock, so that ids grow in the order of the
+// register puts r into the pending table and gives the number waiting with it.
+// It is called under the writer's lock, so that ids grow in the order of the
 // stream, which is what a goaway relies on.
-func (c *Conn) register(r *Reply) (id uint64, n int, err error) {
+func (c *Conn) register(r *Reply) (waiting int, err error) {
 	c.pend.mu.Lock()
 	defer c.pend.mu.Unlock()
 	switch {
 	case c.pend.closed:
-		return 0, 0, ErrClosed
+		return 0, ErrClosed
 	case c.goaway.Load():
-		return 0, 0, ErrShutdown
+		return 0, ErrShutdown
 	case c.pend.n >= c.maxCalls:
-		return 0, 0, ErrTooManyCalls
+		return 0, ErrTooManyCalls
 	}
 	c.pend.addLocked(r)
-	return r.id, c.pend.n, nil
+	return c.pend.n, nil
 }
 
-// sent ends the connection if a write by a caller's own hand failed.
-func (c *Conn) sent(err error) {
+// sent ends the connection if a write by somebody's own hand failed.
+func (c *Conn) sent(err error) error {
 	if err != nil {
 		c.lost(err)
 	}
+	return err
 }
 
 // writableLocked tells why nothing can be queued now, if so.
@@ -131,17 +215,16 @@ func (c *Conn) writableLocked() error {
 // checkSize refuses a call that the peer would not take.
 func (c *Conn) checkSize(req *Request) error {
 	if !c.fits(len(req.Method), &req.Meta, len(req.Body)) {
-		c.ep.stats.add(FramesTooLarge, 1)
-		return unsent(ErrFrameTooLarge)
+		c.ep.stats.add(BodiesTooLarge, 1)
+		return unsent(ErrBodyTooLarge)
 	}
 	return nil
 }
 
-// fits tells whether the peer takes a frame with these parts; m may be nil. One
-// that it does not take would end the connection for everybody on it.
+// fits tells whether the peer takes a call or reply with these parts; m may be
+// nil.
 func (c *Conn) fits(method int, m *Meta, body int) bool {
-	head := headerBound(method, m)
-	return head <= wire.MaxHeader && head+body <= c.maxFrame && (m == nil || len(m.User) <= wire.MaxPairs)
+	return headerBound(method, m) <= wire.MaxHeader && body <= c.maxBody && (m == nil || len(m.User) <= wire.MaxPairs)
 }
 
 // headerBound is the most bytes that a header with these parts can take; m may
@@ -195,15 +278,15 @@ func (c *Conn) control(build func([]byte) []byte) {
 		c.out.mu.Unlock()
 		return
 	}
-	c.controlLocked(build)
+	c.controlLocked(byFlusher, build)
 }
 
 // controlLocked queues a small frame and gives the writer's lock up.
-func (c *Conn) controlLocked(build func([]byte) []byte) {
+func (c *Conn) controlLocked(who release, build func([]byte) []byte) {
 	from := len(c.out.buf)
 	buf, at := wire.Begin(c.out.buf)
 	c.out.buf = wire.End(build(buf), at)
-	c.sent(c.out.releaseLocked(from, false))
+	_ = c.sent(c.out.releaseLocked(from, who))
 }
 
 // sweepCalls ends the calls whose deadline has passed.
@@ -216,13 +299,17 @@ func (c *Conn) sweepCalls() {
 }
 
 // Notify sends a one-way call: no reply, no word whether it arrived. An error
-// says that it was not sent.
+// says that it was not sent. Its body is at most one chunk (wire.Chunk).
 func (c *Conn) Notify(req *Request) error {
 	if err := c.checkSize(req); err != nil {
 		return err
 	}
-	meta := req.Meta
-	if err := setTimeout(&meta, req.Deadline); err != nil {
+	if len(req.Body) > wire.Chunk {
+		c.ep.stats.add(BodiesTooLarge, 1)
+		return unsent(ErrBodyTooLarge)
+	}
+	var unused Reply
+	if err := c.setTimeout(req, &unused); err != nil {
 		return err
 	}
 	c.out.mu.Lock()
@@ -236,24 +323,8 @@ func (c *Conn) Notify(req *Request) error {
 	}
 	from := len(c.out.buf)
 	buf, at := wire.Begin(c.out.buf)
-	buf = wire.AppendNotify(buf, req.Method, &meta)
+	buf = wire.AppendNotify(buf, req.Method, &req.Meta)
 	c.out.buf = wire.End(append(buf, req.Body...), at)
-	c.sent(c.out.releaseLocked(from, false))
+	_ = c.sent(c.out.releaseLocked(from, byFlusher))
 	return nil
-}
-
-// Ping measures the round trip to the peer's reader.
-func (c *Conn) Ping(ctx context.Context) (time.Duration, error) {
-	n, pong := c.pings.add()
-	defer c.pings.remove(n)
-	start := time.Now()
-	c.control(func(buf []byte) []byte { return wire.AppendPing(buf, n) })
-	select {
-	case <-pong:
-		return time.Since(start), nil
-	case <-ctx.Done():
-		return 0, ctx.Err()
-	case <-c.closed:
-		return 0, unsent(ErrClosed)
-	}
 }

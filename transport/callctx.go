@@ -6,12 +6,13 @@ import (
 	"time"
 )
 
-// callCtx is the context of a call being served. It costs one allocation: the
-// channel and the timer are made only when somebody asks for them.
+// CallContext is the context of a call being served. The channel and the timer
+// are made only when somebody asks for them, so it costs its own memory alone;
+// a Handler may put it into a value of its own and hand it to Incoming.Bind.
 //
 // Invariant: err is set once, and then done (if made) is closed and every
 // function in after has been started.
-type callCtx struct {
+type CallContext struct {
 	due time.Time // zero: no deadline
 
 	mu    sync.Mutex
@@ -22,13 +23,13 @@ type callCtx struct {
 }
 
 // Deadline implements context.Context.
-func (c *callCtx) Deadline() (time.Time, bool) { return c.due, !c.due.IsZero() }
+func (c *CallContext) Deadline() (time.Time, bool) { return c.due, !c.due.IsZero() }
 
 // Value implements context.Context; the transport has none.
-func (c *callCtx) Value(any) any { return nil }
+func (c *CallContext) Value(any) any { return nil }
 
 // Done implements context.Context.
-func (c *callCtx) Done() <-chan struct{} {
+func (c *CallContext) Done() <-chan struct{} {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.done == nil {
@@ -42,7 +43,7 @@ func (c *callCtx) Done() <-chan struct{} {
 }
 
 // Err implements context.Context.
-func (c *callCtx) Err() error {
+func (c *CallContext) Err() error {
 	c.mu.Lock()
 	err := c.err
 	c.mu.Unlock()
@@ -55,7 +56,7 @@ func (c *callCtx) Err() error {
 
 // AfterFunc lets contexts derived from this one end with it without a
 // goroutine of their own; package context looks for it.
-func (c *callCtx) AfterFunc(f func()) (stop func() bool) {
+func (c *CallContext) AfterFunc(f func()) (stop func() bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
@@ -77,15 +78,23 @@ func (c *callCtx) AfterFunc(f func()) (stop func() bool) {
 	}
 }
 
+// Reset ends a context that nobody uses any more and makes it as good as new.
+func (c *CallContext) Reset() {
+	if c.done != nil || c.after != nil {
+		c.end(context.Canceled)
+	}
+	c.due, c.err, c.done, c.timer, c.after = time.Time{}, nil, nil, nil, nil
+}
+
 // watchLocked starts the timer for the deadline, now that somebody waits.
-func (c *callCtx) watchLocked() {
+func (c *CallContext) watchLocked() {
 	if c.timer == nil && c.err == nil && !c.due.IsZero() {
 		c.timer = time.AfterFunc(time.Until(c.due), func() { c.end(context.DeadlineExceeded) })
 	}
 }
 
 // end ends the context; the first reason counts.
-func (c *callCtx) end(err error) {
+func (c *CallContext) end(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {

@@ -12,7 +12,7 @@ import (
 )
 
 func TestCallCtxWithoutDeadline(t *testing.T) {
-	c := &callCtx{}
+	c := &CallContext{}
 	_, ok := c.Deadline()
 	same(t, "has a deadline", ok, false)
 	same(t, "error", c.Err(), nil)
@@ -34,7 +34,7 @@ func TestCallCtxWithoutDeadline(t *testing.T) {
 
 // The order of asking and ending does not matter.
 func TestCallCtxEndedBeforeAsked(t *testing.T) {
-	c := &callCtx{due: time.Now().Add(time.Hour)}
+	c := &CallContext{due: time.Now().Add(time.Hour)}
 	c.end(context.Canceled)
 	receive(t, "end", c.Done())
 	ran := make(chan struct{})
@@ -49,27 +49,27 @@ func TestCallCtxEndedBeforeAsked(t *testing.T) {
 // The deadline ends the context whoever asks in whatever way, to the moment.
 // Time is virtual.
 func TestCallCtxDeadline(t *testing.T) {
-	for name, ask := range map[string]func(*callCtx) error{
-		"Done":   func(c *callCtx) error { <-c.Done(); return c.Err() },
-		"select": func(c *callCtx) error { _ = c.Err(); <-c.Done(); return context.Cause(c) },
-		"AfterFunc": func(c *callCtx) error {
+	for name, ask := range map[string]func(*CallContext) error{
+		"Done":   func(c *CallContext) error { <-c.Done(); return c.Err() },
+		"select": func(c *CallContext) error { _ = c.Err(); <-c.Done(); return context.Cause(c) },
+		"AfterFunc": func(c *CallContext) error {
 			ch := make(chan error)
 			c.AfterFunc(func() { ch <- c.Err() })
 			return <-ch
 		},
-		"child": func(c *callCtx) error {
+		"child": func(c *CallContext) error {
 			child, cancel := context.WithCancel(c)
 			defer cancel()
 			<-child.Done()
 			return child.Err()
 		},
-		"child with a deadline of its own": func(c *callCtx) error {
+		"child with a deadline of its own": func(c *CallContext) error {
 			child, cancel := context.WithTimeout(c, time.Hour)
 			defer cancel()
 			<-child.Done()
 			return child.Err()
 		},
-		"Err, nobody waiting": func(c *callCtx) error {
+		"Err, nobody waiting": func(c *CallContext) error {
 			<-time.After(time.Second - time.Nanosecond) // virtual
 			if err := c.Err(); err != nil {
 				return fmt.Errorf("early: %w", err)
@@ -80,7 +80,7 @@ func TestCallCtxDeadline(t *testing.T) {
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			start := time.Now()
-			c := &callCtx{due: start.Add(time.Second)}
+			c := &CallContext{due: start.Add(time.Second)}
 			due, ok := c.Deadline()
 			if !ok || !due.Equal(c.due) {
 				t.Errorf("%s: deadline %v, %v", name, due, ok)
@@ -93,7 +93,7 @@ func TestCallCtxDeadline(t *testing.T) {
 }
 
 func TestCallCtxAfterFunc(t *testing.T) {
-	c := &callCtx{}
+	c := &CallContext{}
 	var ran atomic.Int32
 	var wg sync.WaitGroup
 	wg.Add(3)
@@ -113,7 +113,7 @@ func TestCallCtxAfterFunc(t *testing.T) {
 
 // Contexts derived from a call's cost no goroutine, and end with it.
 func TestCallCtxChildrenCostNoGoroutine(t *testing.T) {
-	c := &callCtx{due: time.Now().Add(time.Hour)}
+	c := &CallContext{due: time.Now().Add(time.Hour)}
 	before := runtime.NumGoroutine()
 	var children [50]context.Context
 	for i := range children {
@@ -137,10 +137,10 @@ func TestCallCtxChildrenCostNoGoroutine(t *testing.T) {
 
 // Nothing is made until somebody asks: a context is one allocation.
 func TestCallCtxAllocations(t *testing.T) {
-	var c *callCtx
+	var c *CallContext
 	due := time.Now().Add(time.Hour)
 	n := testing.AllocsPerRun(100, func() {
-		c = &callCtx{due: due}
+		c = &CallContext{due: due}
 		_ = c.Err()
 		c.end(context.Canceled)
 	})
@@ -150,7 +150,7 @@ func TestCallCtxAllocations(t *testing.T) {
 // Everything at once, for the race detector, and nobody is left waiting.
 func TestCallCtxConcurrently(t *testing.T) {
 	for round := range 200 {
-		c := &callCtx{}
+		c := &CallContext{}
 		if round%2 == 0 {
 			c.due = time.Now().Add(time.Duration(round) * time.Microsecond)
 		}

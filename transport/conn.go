@@ -7,6 +7,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/meshnode/meshnode/internal/wire"
 )
@@ -19,6 +20,7 @@ const (
 	CodeDeadlineExceeded  = 4
 	CodeResourceExhausted = 8
 	CodeInternal          = 13
+	CodeUnavailable       = 14
 )
 
 // Identity is who a peer said it is in its hello.
@@ -28,25 +30,28 @@ type Identity struct {
 	Boot    uint64 // tells two lives of one name apart
 }
 
-// Conn is one connection to one peer, for calls both ways.
+// Conn is one connection to one peer, for calls and streams both ways.
 //
 // Invariant: fail runs once; after it nothing is written, and each call that
 // waited has been finished exactly once.
 type Conn struct {
-	ep       *Endpoint
-	nc       net.Conn
-	peer     Identity
-	maxFrame int // largest frame that the peer takes
-	maxCalls int // most calls in flight that the peer takes
+	ep   *Endpoint
+	nc   net.Conn
+	peer Identity
+	peerLimits
 
 	out  writer
+	flow outflow // under out.mu
+	in   inflow
 	pend pending
 
 	serving serving
 	pings   pings
+	reader  readerState
 
-	reading atomic.Bool // the reader has frames left to hand out
-	goaway  atomic.Bool // no new calls go out: the peer or we said goaway
+	busy   atomic.Bool  // the reader has frames left to hand out
+	goaway atomic.Bool  // no new calls go out: the peer or we said goaway
+	life   connActivity // for tend
 
 	parting atomic.Pointer[RefusedError] // the peer's goaway; nil: it said none
 
@@ -56,38 +61,77 @@ type Conn struct {
 	loops    sync.WaitGroup
 }
 
-func newConn(ep *Endpoint, nc net.Conn, h *wire.Hello) *Conn {
+// peerLimits are what the two sides agreed on by their hellos.
+type peerLimits struct {
+	maxBody   int   // largest body that the peer takes, in bytes
+	maxCalls  int   // most calls in flight that the peer takes
+	window    int64 // what may be sent on a stream to begin with
+	ownWindow int64 // what the peer may
+	part      int   // largest body of a data frame
+}
+
+// readerState is what only the reader uses.
+type readerState struct {
+	inBatch bool      // frames of one read are being handed out
+	inline  bool      // some of them were calls that were served inline
+	now     time.Time // when that read returned
+	head    wire.Header
+}
+
+// newConn makes a connection that has greeted. dialled tells which side we are.
+func newConn(ep *Endpoint, nc net.Conn, h *wire.Hello, dialled bool) *Conn {
+	cfg := &ep.cfg
 	c := &Conn{
 		ep: ep, nc: nc,
-		peer:     Identity{Name: h.Name, Cluster: h.Cluster, Boot: h.Boot},
-		maxFrame: ep.cfg.MaxFrame,
-		maxCalls: ep.cfg.MaxCalls,
-		closed:   make(chan struct{}),
+		peer:       Identity{Name: h.Name, Cluster: h.Cluster, Boot: h.Boot},
+		peerLimits: limitsOf(h, cfg),
+		closed:     make(chan struct{}),
 	}
-	if h.MaxFrame > 0 && h.MaxFrame < uint64(c.maxFrame) {
-		c.maxFrame = int(h.MaxFrame)
+	c.life.dialled = dialled
+	c.out.init(nc, cfg.WriteTimeout, cfg.MaxQueued, &c.loops, c.lost)
+	c.flow.credit = credit(h.ConnWindow)
+	c.in = inflow{window: int64(cfg.ConnWindow), left: int64(cfg.ConnWindow), most: int64(cfg.MaxUnread)}
+	c.pend.sweepf, c.pend.start = c.sweepCalls, ep.start
+	if dialled {
+		c.pend.odd = 1
+	} else {
+		c.serving.odd = 1
 	}
-	if h.MaxCalls > 0 && h.MaxCalls < uint64(c.maxCalls) {
-		c.maxCalls = int(h.MaxCalls)
-	}
-	c.out.init(nc, ep.cfg.WriteTimeout, 4*ep.cfg.MaxFrame)
-	c.pend.sweepf = c.sweepCalls
 	c.serving.init()
 	return c
 }
 
-// run starts the connection's goroutines.
+// limitsOf gives the limits that hold for a connection with the sender of h.
+func limitsOf(h *wire.Hello, cfg *Config) peerLimits {
+	l := peerLimits{
+		maxBody: cfg.MaxBody, maxCalls: cfg.MaxCalls,
+		window: credit(h.Window), ownWindow: int64(cfg.Window),
+	}
+	if h.MaxBody > 0 && h.MaxBody < uint64(l.maxBody) {
+		l.maxBody = int(h.MaxBody)
+	}
+	if h.MaxCalls > 0 && h.MaxCalls < uint64(l.maxCalls) {
+		l.maxCalls = int(h.MaxCalls)
+	}
+	l.part = int(min(l.window, credit(h.ConnWindow), 2*(wire.Chunk+frameCost)))/2 - frameCost
+	return l
+}
+
+// credit reads a window of a hello.
+func credit(n uint64) int64 { return int64(min(n, maxCredit)) }
+
+// run starts the connection's reader. Its flusher runs when there is something
+// to write.
 func (c *Conn) run() {
-	c.loops.Add(2)
+	c.loops.Add(1)
+	c.out.mu.Lock()
+	if len(c.out.buf) > 0 {
+		c.out.pokeLocked()
+	}
+	c.out.mu.Unlock()
 	go func() {
 		defer c.loops.Done()
 		c.lost(c.readLoop())
-	}()
-	go func() {
-		defer c.loops.Done()
-		if err := c.out.flushLoop(c.closed); err != nil {
-			c.lost(err)
-		}
 	}()
 }
 
@@ -134,7 +178,9 @@ func (c *Conn) fail(err error) {
 		for _, r := range c.pend.closeAll() {
 			r.finish(&CallError{Unsent: r.end > handed, Err: c.reason()})
 		}
-		c.serving.closeAll()
+		for _, in := range c.serving.closeAll() {
+			c.abandon(in)
+		}
 		c.ep.forget(c)
 	})
 }
@@ -159,11 +205,16 @@ func (c *Conn) reason() error {
 // protocolError ends the connection for a violation by the peer: it is counted,
 // logged, and the peer is told which.
 func (c *Conn) protocolError(err error) {
-	if !errors.Is(err, ErrFrameTooLarge) && !errors.Is(err, ErrProtocol) {
-		err = errors.Join(ErrProtocol, err)
-	}
-	if errors.Is(err, ErrFrameTooLarge) {
+	switch err {
+	case ErrFrameTooLarge:
 		c.ep.stats.add(FramesTooLarge, 1)
+	case ErrWindowOverflow:
+		c.ep.stats.add(WindowOverflows, 1)
+	case ErrPingFlood:
+	default:
+		if !errors.Is(err, ErrProtocol) {
+			err = errors.Join(ErrProtocol, err)
+		}
 	}
 	c.ep.stats.add(ProtocolErrors, 1)
 	c.ep.log.Warn().Err(err).Str("peer", c.peer.Name).Stringer("remote", c.RemoteAddr()).
@@ -186,7 +237,7 @@ func (c *Conn) sendGoAway(reason error) {
 		c.out.mu.Unlock()
 		return
 	}
-	c.controlLocked(func(buf []byte) []byte {
+	c.controlLocked(byFlusher, func(buf []byte) []byte {
 		buf = wire.AppendGoAway(buf, last, uint64(reasonOf(reason)))
 		return append(buf, reason.Error()...)
 	})
@@ -238,40 +289,5 @@ func (c *Conn) gone(last uint64, err *RefusedError) {
 func (c *Conn) left() {
 	if c.parting.Load() != nil && c.pend.count() == 0 && c.serving.empty() {
 		c.out.endWhenWritten()
-	}
-}
-
-// pings are the pings that wait for their pong.
-type pings struct {
-	mu    sync.Mutex
-	last  uint64
-	waits map[uint64]chan struct{}
-}
-
-func (p *pings) add() (n uint64, pong <-chan struct{}) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.waits == nil {
-		p.waits = make(map[uint64]chan struct{})
-	}
-	p.last++
-	ch := make(chan struct{}, 1)
-	p.waits[p.last] = ch
-	return p.last, ch
-}
-
-func (p *pings) remove(n uint64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	delete(p.waits, n)
-}
-
-// pong wakes the ping of number n, if it still waits.
-func (p *pings) pong(n uint64) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if ch := p.waits[n]; ch != nil {
-		delete(p.waits, n)
-		ch <- struct{}{}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rs/zerolog"
@@ -15,13 +16,23 @@ import (
 
 // Defaults of Config.
 const (
-	DefaultMaxFrame         = 4 << 20          // bytes
+	DefaultMaxBody          = 4 << 20          // bytes
 	DefaultMaxCalls         = 16384            // in flight on one connection
+	DefaultMaxServed        = 65536            // in flight over all connections
+	DefaultWindow           = 256 << 10        // bytes, of one stream
+	DefaultConnWindow       = 256 << 10        // bytes, of one connection
+	DefaultMaxUnread        = 64 << 20         // bytes, of one connection
+	DefaultMaxQueued        = 16 << 20         // bytes, of one connection
+	DefaultMaxIncomplete    = 1 << 30          // bytes, over all connections
+	DefaultKeepalive        = 15 * time.Second // of silence before a ping
+	DefaultKeepaliveTimeout = 10 * time.Second // for the answer
+	DefaultIdleTimeout      = 10 * time.Minute
+	DefaultStallTimeout     = 60 * time.Second
 	DefaultWriteTimeout     = 10 * time.Second // a write that takes longer ends the connection
 	DefaultHandshakeTimeout = 5 * time.Second
 	DefaultDialTimeout      = 3 * time.Second // connect and handshake
-	// MaxMaxFrame is the largest limit that Config accepts, in bytes.
-	MaxMaxFrame = 256 << 20
+	// MaxMaxBody is the largest MaxBody that Config accepts, in bytes.
+	MaxMaxBody = 1 << 30
 )
 
 // Config says who an Endpoint is and what it accepts. The zero value of each
@@ -35,49 +46,44 @@ type Config struct {
 	Handler Handler
 	Logger  zerolog.Logger
 
-	MaxFrame         int // bytes, 1 KiB to MaxMaxFrame
-	MaxCalls         int // calls in flight on one connection, each way
-	WriteTimeout     time.Duration
+	Limits
+	RandSeed uint64 // of the jitter between dials
+}
+
+// Limits bound what peers can cost in memory and time.
+type Limits struct {
+	MaxBody       int // bytes of one request, reply or message, 1 KiB to MaxMaxBody
+	MaxCalls      int // calls in flight on one connection, each way
+	MaxServed     int // calls being served, over all connections
+	MaxIncomplete int // bytes of requests whose bodies are arriving, over all connections
+	MaxQueued     int // bytes that wait to be written; then calls are refused and replies wait
+	MaxUnread     int // bytes of streams that arrived and were not received, of one connection
+	Window        int // bytes of one stream under way, 1 KiB or more
+	ConnWindow    int // bytes of all streams and long bodies of a connection under way, 1 KiB or more
+
+	WriteTimeout     time.Duration // of one write; then the connection ends
 	HandshakeTimeout time.Duration
 	DialTimeout      time.Duration
-	RandSeed         uint64 // of the jitter between dials
+	Keepalive        time.Duration // of silence before a ping
+	KeepaliveTimeout time.Duration // for the answer; then the connection ends
+	IdleTimeout      time.Duration // without calls; then the connection ends. Negative: never
+	StallTimeout     time.Duration // for the other side to take or bring more of a stream or body
 }
 
 func (c *Config) setDefaults() error {
 	if c.Network == nil {
 		c.Network = System()
 	}
-	for _, d := range []struct {
-		field *time.Duration
-		value time.Duration
-	}{
-		{&c.WriteTimeout, DefaultWriteTimeout},
-		{&c.HandshakeTimeout, DefaultHandshakeTimeout},
-		{&c.DialTimeout, DefaultDialTimeout},
-	} {
-		if *d.field <= 0 {
-			*d.field = d.value
-		}
+	if c.Handler == nil {
+		c.Handler = refuser{}
 	}
-	if c.MaxFrame == 0 {
-		c.MaxFrame = DefaultMaxFrame
-	}
-	if c.MaxCalls == 0 {
-		c.MaxCalls = DefaultMaxCalls
-	}
-	if c.MaxFrame < 1<<10 || c.MaxFrame > MaxMaxFrame {
-		return errors.New("transport: MaxFrame must lie between 1 KiB and 256 MiB")
-	}
-	if c.MaxCalls < 1 {
-		return errors.New("transport: MaxCalls must be positive")
+	if err := c.Limits.setDefaults(); err != nil {
+		return err
 	}
 	for what, name := range map[string]string{"node name": c.Name, "cluster name": c.Cluster} {
 		if name != "" && !wire.ValidName(name) {
 			return errors.New("transport: the " + what + " must be 1 to 128 printable ASCII characters without spaces")
 		}
-	}
-	if c.Handler == nil {
-		c.Handler = refuser{}
 	}
 	return nil
 }
@@ -97,9 +103,16 @@ type Endpoint struct {
 	cfg     Config
 	log     zerolog.Logger // for what strangers cause: bursts are cut
 	stats   Stats
+	inliner Inliner // the handler, if it is one
 	workers workers
 	replies sync.Pool // of *Reply
 	calls   sync.Pool // of *Incoming
+	buffers buffers
+
+	start      time.Time    // what deadlines of calls count from
+	tick       atomic.Int64 // looks of tend so far
+	served     atomic.Int64 // calls being served
+	incomplete atomic.Int64 // bytes declared by requests whose bodies are arriving
 
 	mu       sync.Mutex
 	conns    map[*Conn]struct{}
@@ -107,7 +120,8 @@ type Endpoint struct {
 	peers    map[*Peer]struct{}
 	state    endpointState
 	dialN    uint64         // dials so far: the seed of each peer's jitter
-	active   sync.WaitGroup // handshakes, dials and connections
+	active   sync.WaitGroup // handshakes, dials, connections, and tend
+	tending  chan struct{}  // closed to stop tend; nil: it does not run
 
 	closeOnce sync.Once
 }
@@ -133,7 +147,10 @@ func NewEndpoint(cfg Config) (*Endpoint, error) {
 		peers: make(map[*Peer]struct{}),
 
 		greeting: make(map[net.Conn]struct{}),
+		start:    time.Now(),
 	}
+	ep.inliner, _ = cfg.Handler.(Inliner)
+	ep.tick.Store(1)
 	ep.workers.init()
 	return ep, nil
 }
@@ -217,6 +234,13 @@ func (ep *Endpoint) add(c *Conn) bool {
 		return false
 	}
 	ep.conns[c] = struct{}{}
+	if ep.tending == nil {
+		ep.tending = make(chan struct{})
+		ep.active.Add(1)
+		go ep.tend(ep.tending)
+	}
+	c.life.heard.Store(ep.tick.Load())
+	c.life.active.Store(ep.tick.Load())
 	c.run()
 	return true
 }
@@ -251,11 +275,15 @@ func (ep *Endpoint) leave(to endpointState) []*Conn {
 	ep.mu.Lock()
 	defer ep.mu.Unlock()
 	ep.state = max(ep.state, to)
-	conns := make([]*Conn, 0, len(ep.conns))
-	for c := range ep.conns {
-		conns = append(conns, c)
+	return ep.openLocked()
+}
+
+func (ep *Endpoint) stopTending() {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	if ep.tending != nil {
+		close(ep.tending)
 	}
-	return conns
 }
 
 // Close ends all connections at once and waits for every goroutine, handlers
@@ -267,6 +295,7 @@ func (ep *Endpoint) Close() {
 		}
 		ep.cutGreetings()
 		ep.closePeers()
+		ep.stopTending()
 		ep.active.Wait()
 		ep.workers.stop()
 	})

@@ -27,6 +27,13 @@ var (
 	ErrHandshakeTimeout = errors.New("transport: handshake timed out")
 	// ErrTooManyConns: the peer has as many half-open connections as it takes.
 	ErrTooManyConns = errors.New("transport: too many unauthenticated connections")
+	// ErrIdle: no call was made for long; the next one dials anew.
+	ErrIdle = errors.New("transport: connection idle for too long")
+	// ErrPingFlood: more pings than anybody needs.
+	ErrPingFlood = errors.New("transport: too many pings")
+	// ErrWindowOverflow: more bytes than were granted, or more granted than
+	// can be counted.
+	ErrWindowOverflow = errors.New("transport: flow control window overflow")
 )
 
 // Errors on this side only.
@@ -37,10 +44,32 @@ var (
 	ErrBackoff = errors.New("transport: waiting before the next dial")
 	// ErrWriteQueueFull: the peer does not read as fast as we write.
 	ErrWriteQueueFull = errors.New("transport: write queue full")
-	// ErrTooManyCalls: as many calls are in flight as the peer accepts.
+	// ErrTooManyCalls: as many calls are in flight on the connection as the
+	// peer accepts.
 	ErrTooManyCalls = errors.New("transport: too many calls in flight")
+	// ErrTooManyServed: as many calls are in flight at the peer, over all its
+	// connections, as it accepts.
+	ErrTooManyServed = errors.New("transport: too many calls in flight at this node")
+	// ErrTooManyBytes: bodies that are on their way to the peer take as much
+	// memory as it grants them.
+	ErrTooManyBytes = errors.New("transport: too many bytes of requests in flight at this node")
+	// ErrBodyTooLarge: a request, reply or message exceeds the limit of one
+	// of the sides.
+	ErrBodyTooLarge = errors.New("transport: body too large")
+	// ErrStreamEnded: the other side has ended the stream.
+	ErrStreamEnded = errors.New("transport: the stream has ended")
+	// ErrSendClosed: a message was sent after CloseSend.
+	ErrSendClosed = errors.New("transport: no more can be sent on this stream")
+	// ErrStalled: the other side took nothing for StallTimeout.
+	ErrStalled = errors.New("transport: the other side has stopped taking data")
+	// ErrKeepalive: the peer did not answer a ping in time.
+	ErrKeepalive = errors.New("transport: no answer to a keepalive ping")
 	// ErrDuplicateID: a call reuses the id of one still in flight.
 	ErrDuplicateID = fmt.Errorf("%w: duplicate call id", ErrProtocol)
+	// ErrWrongSide: a call bears an id of those that its receiver gives.
+	ErrWrongSide = fmt.Errorf("%w: call id of the wrong side", ErrProtocol)
+	// ErrBodyLength: a body has another length than was declared.
+	ErrBodyLength = fmt.Errorf("%w: body of another length than declared", ErrProtocol)
 	// ErrUnexpectedFrame: a frame kind that has no business here.
 	ErrUnexpectedFrame = fmt.Errorf("%w: unexpected frame", ErrProtocol)
 )
@@ -50,15 +79,18 @@ var (
 type reason uint64
 
 var reasons = [...]error{
-	0: ErrShutdown,
-	1: ErrProtocol,
-	2: ErrVersion,
-	3: ErrCluster,
-	4: ErrGossipKey,
-	5: ErrWrongPeer,
-	6: ErrFrameTooLarge,
-	7: ErrHandshakeTimeout,
-	8: ErrTooManyConns,
+	0:  ErrShutdown,
+	1:  ErrProtocol,
+	2:  ErrVersion,
+	3:  ErrCluster,
+	4:  ErrGossipKey,
+	5:  ErrWrongPeer,
+	6:  ErrFrameTooLarge,
+	7:  ErrHandshakeTimeout,
+	8:  ErrTooManyConns,
+	9:  ErrIdle,
+	10: ErrPingFlood,
+	11: ErrWindowOverflow,
 }
 
 // reasonOf gives the code of the first known error that err wraps; what has

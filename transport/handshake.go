@@ -116,7 +116,7 @@ func (ep *Endpoint) greet(nc net.Conn, want string) (*Conn, error) {
 	if err := ep.check(&h, want); err != nil {
 		return nil, err
 	}
-	return ep.greeted(nc, &h), nil
+	return ep.greeted(nc, &h, true), nil
 }
 
 // greetBack takes the preface and the hello of a peer and answers with ours,
@@ -138,23 +138,23 @@ func (ep *Endpoint) greetBack(nc net.Conn) (*Conn, error) {
 	}
 	// Our hello is queued, so that it goes out only if the endpoint adds the
 	// connection: a peer that has it may send calls, and needs a goaway then.
-	c, mine := ep.greeted(nc, &h), ep.hello("")
-	c.out.mu.Lock()
+	c, mine := ep.greeted(nc, &h, false), ep.hello("")
 	c.out.buf = helloFrame(c.out.buf, &mine)
-	_ = c.out.releaseLocked(0, false)
+	c.out.queued = uint64(len(c.out.buf))
 	return c, nil
 }
 
-func (ep *Endpoint) greeted(nc net.Conn, h *wire.Hello) *Conn {
+func (ep *Endpoint) greeted(nc net.Conn, h *wire.Hello, dialled bool) *Conn {
 	_ = nc.SetDeadline(time.Time{})
-	return newConn(ep, unwrap(nc), h)
+	return newConn(ep, unwrap(nc), h, dialled)
 }
 
 func (ep *Endpoint) hello(to string) wire.Hello {
 	return wire.Hello{
 		Version: wire.Version, Cluster: ep.cfg.Cluster, Name: ep.cfg.Name, To: to,
 		Boot: ep.cfg.Boot, KeyID: ep.cfg.KeyID,
-		MaxFrame: uint64(ep.cfg.MaxFrame), MaxCalls: uint64(ep.cfg.MaxCalls),
+		MaxBody: uint64(ep.cfg.MaxBody), MaxCalls: uint64(ep.cfg.MaxCalls),
+		Window: uint64(ep.cfg.Window), ConnWindow: uint64(ep.cfg.ConnWindow),
 	}
 }
 
@@ -176,6 +176,8 @@ func (ep *Endpoint) check(h *wire.Hello, want string) error {
 		return fmt.Errorf("%w: %s", ErrGossipKey, keyDifference(h.KeyID, ep.cfg.KeyID))
 	case want != "" && h.Name != want:
 		return fmt.Errorf("%w: it is %q, not %q", ErrWrongPeer, h.Name, want)
+	case h.Window < minWindow || h.ConnWindow < minWindow:
+		return fmt.Errorf("%w: a window of less than %d bytes", ErrProtocol, minWindow)
 	}
 	return nil
 }

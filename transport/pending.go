@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -24,21 +25,34 @@ type Reply struct {
 	Meta *Meta
 	Body []byte
 
-	conn  *Conn
-	id    uint64
-	end   uint64 // place in the outgoing stream just behind the call's frame
-	due   int64  // unix nanoseconds; 0: no deadline
-	frame []byte
-	head  wire.Header
-	err   error
-	done  chan struct{} // capacity 1: taken out of the table and filled
+	conn    *Conn
+	id      uint64
+	end     uint64 // place in the outgoing stream just behind the call's frame
+	due     int64  // when the caller gives up, since the endpoint's start; 0: never
+	frame   []byte // the header, and the body if it is not in parts
+	parts   *inbound
+	stream  *Stream // the call opened one: its end is told to it as well
+	sending *sender // of a request in parts
+	head    wire.Header
+	err     error
+	done    chan struct{} // capacity 1: taken out of the table and filled
 }
 
 // keepFrame is the largest frame buffer that a pooled object keeps.
-const keepFrame = 16 << 10
+const keepFrame = 4 << 10
 
 // Release gives the reply back for reuse. Nothing of it may be used after.
 func (r *Reply) Release() { r.conn.ep.putReply(r) }
+
+// TakeBody gives the body to the caller for good, if that costs no copy: it
+// stays valid after Release.
+func (r *Reply) TakeBody() (body []byte, taken bool) {
+	if r.parts == nil && cap(r.frame) <= keepFrame {
+		return r.Body, false
+	}
+	r.frame, r.parts = nil, nil
+	return r.Body, true
+}
 
 func (ep *Endpoint) getReply(c *Conn) *Reply {
 	if r, ok := ep.replies.Get().(*Reply); ok {
@@ -50,44 +64,58 @@ func (ep *Endpoint) getReply(c *Conn) *Reply {
 
 func (ep *Endpoint) putReply(r *Reply) {
 	if cap(r.frame) > keepFrame {
-		r.frame, r.head = nil, wire.Header{} // whose slices alias the frame
+		r.frame = nil
 	}
-	r.conn, r.Body, r.err = nil, nil, nil
+	if r.frame == nil || cap(r.head.Meta.User) > keepPairs {
+		r.head = wire.Header{} // its slices alias the frame
+	}
+	r.conn, r.Body, r.parts, r.stream, r.sending, r.err = nil, nil, nil, nil, nil, nil
 	ep.replies.Put(r)
 }
 
+// keepPairs is how much room for metadata a pooled object keeps.
+const keepPairs = 16
+
 // pending is the table of calls that wait for a reply: a ring of slots indexed
-// by id, so that there is nothing to hash. Ids only grow; one whose slot is
-// still held by an older call is passed over, and the ring doubles when it is
-// half full.
+// by sequence number, so that there is nothing to hash. Numbers only grow; one
+// whose slot is still held by an older call is passed over, and the ring
+// doubles when it is half full. The id of the call numbered n is 2n-1 on the
+// side that dialled, 2n on the other, so that data frames of both directions
+// can be told apart.
 //
 // Invariant: a call is in the table, or it was taken out by exactly one of
 // reply, sweep, goaway, abandon and close, and that one alone finishes it.
 type pending struct {
+	start time.Time // what due counts from
+
 	mu     sync.Mutex
 	slots  []*Reply
 	n      int
-	lastID uint64
+	last   uint64      // sequence number
+	odd    uint64      // 1 on the side that dialled, else 0
 	timer  *time.Timer // sweeps calls past their deadline; nil until needed
-	sweep  int64       // when the timer fires, unix nanoseconds; 0: it doesn't
+	sweep  int64       // when the timer fires, since start; 0: it doesn't
 	sweepf func()
 	closed bool
 }
 
-const minSlots = 16
+const minSlots = 8
 
-// add gives r an id and a slot.
+// sequence gives the number of the call with that id.
+func sequence(id uint64) uint64 { return (id + 1) / 2 }
+
+// addLocked gives r an id and a slot.
 func (t *pending) addLocked(r *Reply) {
 	if 2*t.n >= len(t.slots) {
 		t.growLocked()
 	}
 	mask := uint64(len(t.slots) - 1)
-	id := t.lastID + 1
-	for t.slots[id&mask] != nil {
-		id++
+	n := t.last + 1
+	for t.slots[n&mask] != nil {
+		n++
 	}
-	t.lastID, r.id = id, id
-	t.slots[id&mask] = r
+	t.last, r.id = n, 2*n-t.odd
+	t.slots[n&mask] = r
 	t.n++
 	if r.due != 0 && (t.sweep == 0 || r.due < t.sweep) {
 		t.armLocked(r.due)
@@ -113,10 +141,11 @@ func place(slots, old []*Reply) bool {
 		if r == nil {
 			continue
 		}
-		if slots[r.id&mask] != nil {
+		slot := &slots[sequence(r.id)&mask]
+		if *slot != nil {
 			return false
 		}
-		slots[r.id&mask] = r
+		*slot = r
 	}
 	return true
 }
@@ -126,17 +155,38 @@ func place(slots, old []*Reply) bool {
 func (t *pending) take(id uint64) (r *Reply, known bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if len(t.slots) == 0 || id > t.lastID {
-		return nil, false
-	}
-	slot := &t.slots[id&uint64(len(t.slots)-1)]
-	if *slot == nil || (*slot).id != id {
-		return nil, true
+	slot, known := t.slotLocked(id)
+	if slot == nil {
+		return nil, known
 	}
 	r = *slot
 	*slot = nil
 	t.n--
 	return r, true
+}
+
+// stream gives the stream that the call of id opened, or nil.
+func (t *pending) stream(id uint64) (s *Stream, known bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	slot, known := t.slotLocked(id)
+	if slot == nil {
+		return nil, known
+	}
+	return (*slot).stream, true
+}
+
+// slotLocked gives the slot that holds the call of id, or nil.
+func (t *pending) slotLocked(id uint64) (slot **Reply, known bool) {
+	n := sequence(id)
+	if id == 0 || n > t.last || id&1 != t.odd {
+		return nil, false
+	}
+	slot = &t.slots[n&uint64(len(t.slots)-1)]
+	if *slot == nil || (*slot).id != id {
+		return nil, true
+	}
+	return slot, true
 }
 
 // count gives the number of waiting calls.
@@ -170,7 +220,7 @@ func (t *pending) armLocked(due int64) {
 		return
 	}
 	t.sweep = due
-	wait := time.Until(time.Unix(0, due))
+	wait := time.Duration(due) - time.Since(t.start)
 	if t.timer == nil {
 		t.timer = time.AfterFunc(wait, t.sweepf)
 	} else {
@@ -184,7 +234,7 @@ func (t *pending) expired() []*Reply {
 	const grain = int64(time.Millisecond)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := time.Now().UnixNano()
+	now := int64(time.Since(t.start))
 	taken := t.takeIfLocked(func(r *Reply) bool { return r.due != 0 && r.due <= now })
 	t.sweep = 0
 	var next int64
@@ -213,7 +263,38 @@ func (t *pending) closeAll() []*Reply {
 // finish wakes the caller of a call that was taken out of the table.
 func (r *Reply) finish(err error) {
 	r.err = err
+	if r.stream != nil {
+		r.stream.finished(err)
+	}
 	r.done <- struct{}{}
+}
+
+// parse reads the reply's frame and puts its body together. It runs on the
+// caller's goroutine.
+func (r *Reply) parse() error {
+	body, err := wire.Parse(r.frame, &r.head)
+	inParts := err == nil && r.head.Meta.Length > 0
+	if inParts && (len(body) > 0 || r.head.Meta.Length != r.partsLength()) {
+		err = ErrBodyLength
+	}
+	if err != nil {
+		err = errors.Join(ErrProtocol, err)
+		r.conn.protocolError(err)
+		return &CallError{Err: err}
+	}
+	if inParts {
+		body = r.parts.join()
+	}
+	r.Code, r.Meta, r.Body = r.head.Code, &r.head.Meta, body
+	return nil
+}
+
+// partsLength is the length of a body that came ahead of the reply.
+func (r *Reply) partsLength() uint64 {
+	if r.parts == nil {
+		return 0
+	}
+	return uint64(r.parts.have)
 }
 
 // errDeadline is what a call gets whose deadline passed while it waited.

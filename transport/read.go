@@ -1,23 +1,26 @@
 package transport
 
 import (
-	"context"
+	"errors"
 	"io"
+	"os"
+	"time"
 
 	"github.com/meshnode/meshnode/internal/wire"
 )
 
 const (
-	minReadBuffer = 4 << 10
-	maxReadBuffer = 64 << 10
+	// minReadBuffer is what an idle connection keeps to be woken by.
+	minReadBuffer = 1 << 10
+	// maxReadBuffer holds the largest frame.
+	maxReadBuffer = wire.Prefix + wire.MaxFrame
 )
 
-// frameReader cuts a stream into frames. The buffer grows to maxReadBuffer as
-// the stream fills it; a longer frame gets memory of its own that grows as its
-// bytes arrive, so that a declared length alone costs nothing.
+// frameReader cuts a stream into frames. The buffer grows as the stream fills
+// it, so that a declared length alone costs nothing.
 type frameReader struct {
 	r     io.Reader
-	limit int // largest frame, without its length
+	limit int // largest frame, without its length; at most wire.MaxFrame
 	buf   []byte
 	pos   int // start of what is unread
 	end   int // end of what has been read
@@ -29,37 +32,30 @@ func (f *frameReader) ready() bool {
 	return have >= wire.Prefix && have-wire.Prefix >= wire.Length(f.buf[f.pos:])
 }
 
-// next gives the next frame without its length. If owned, the slice is the
-// caller's; else it is valid until the following call. Errors: ErrFrameTooLarge,
-// io.EOF between frames, io.ErrUnexpectedEOF inside one, and the stream's own.
-func (f *frameReader) next() (frame []byte, owned bool, err error) {
+// next gives the next frame without its length, valid until the following call.
+// Errors: ErrFrameTooLarge, io.EOF between frames, io.ErrUnexpectedEOF inside
+// one, and the stream's own, after which the same call may be made again if
+// the stream goes on.
+func (f *frameReader) next() (frame []byte, err error) {
 	if err := f.fill(wire.Prefix); err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	n := wire.Length(f.buf[f.pos:])
 	if n > f.limit {
-		return nil, false, ErrFrameTooLarge
-	}
-	if n > maxReadBuffer-wire.Prefix {
-		f.pos += wire.Prefix
-		frame, err := f.large(n)
-		return frame, true, err
+		return nil, ErrFrameTooLarge
 	}
 	if err := f.fill(wire.Prefix + n); err != nil {
-		return nil, false, noEOF(err)
+		return nil, noEOF(err)
 	}
 	start := f.pos + wire.Prefix
 	f.pos = start + n
-	return f.buf[start:f.pos], false, nil
+	return f.buf[start:f.pos], nil
 }
 
 // fill reads until n bytes are buffered.
 func (f *frameReader) fill(n int) error {
-	if f.end-f.pos >= n {
-		return nil
-	}
-	f.makeRoom(n)
 	for f.end-f.pos < n {
+		f.makeRoom()
 		got, err := f.r.Read(f.buf[f.end:])
 		f.end += got
 		if err != nil && f.end-f.pos < n {
@@ -72,18 +68,11 @@ func (f *frameReader) fill(n int) error {
 	return nil
 }
 
-// makeRoom moves what is unread to the front of a buffer of at least n bytes.
-func (f *frameReader) makeRoom(n int) {
-	size := max(len(f.buf), minReadBuffer)
-	if f.end == len(f.buf) {
-		// The last read filled the buffer: the stream is fast.
-		size = min(2*size, maxReadBuffer)
-	}
-	for size < n {
-		size *= 2
-	}
-	if size > len(f.buf) {
-		bigger := make([]byte, size)
+// makeRoom makes room behind what is unread: the buffer doubles once it has
+// been full, which tells that the stream is fast or the frame long.
+func (f *frameReader) makeRoom() {
+	if f.end == len(f.buf) && len(f.buf) < maxReadBuffer {
+		bigger := make([]byte, min(max(2*len(f.buf), minReadBuffer), maxReadBuffer))
 		f.end = copy(bigger, f.buf[f.pos:f.end])
 		f.buf, f.pos = bigger, 0
 		return
@@ -94,25 +83,11 @@ func (f *frameReader) makeRoom(n int) {
 	}
 }
 
-// large reads a frame of n bytes into memory of its own.
-func (f *frameReader) large(n int) ([]byte, error) {
-	frame := make([]byte, 0, min(n, maxReadBuffer))
-	have := min(n, f.end-f.pos)
-	frame = append(frame, f.buf[f.pos:f.pos+have]...)
-	f.pos += have
-	for len(frame) < n {
-		if len(frame) == cap(frame) {
-			bigger := make([]byte, len(frame), min(n, 2*cap(frame)))
-			copy(bigger, frame)
-			frame = bigger
-		}
-		got, err := f.r.Read(frame[len(frame):cap(frame)])
-		frame = frame[:len(frame)+got]
-		if err != nil && len(frame) < n {
-			return nil, noEOF(err)
-		}
+// rest lets go of a large buffer that holds nothing.
+func (f *frameReader) rest() {
+	if f.pos == f.end && len(f.buf) > minReadBuffer {
+		f.buf, f.pos, f.end = make([]byte, minReadBuffer), 0, 0
 	}
-	return frame, nil
 }
 
 func noEOF(err error) error {
@@ -124,16 +99,23 @@ func noEOF(err error) error {
 
 // readLoop hands out frames until the stream or the protocol ends.
 func (c *Conn) readLoop() error {
-	f := frameReader{r: c.nc, limit: c.ep.cfg.MaxFrame}
+	f := frameReader{r: c.nc, limit: wire.MaxFrame}
 	for {
 		if !f.ready() {
-			c.reading.Store(false)
+			if err := c.beforeRead(); err != nil {
+				return err
+			}
 		}
-		frame, owned, err := f.next()
+		frame, err := f.next()
+		if errors.Is(err, os.ErrDeadlineExceeded) { // tend woke us
+			f.rest()
+			_ = c.nc.SetReadDeadline(time.Time{})
+			c.life.readBuffer.Store(int64(len(f.buf)))
+			continue
+		}
 		if err == nil {
-			c.reading.Store(true)
-			c.out.unanswered.Store(0)
-			err = c.dispatch(frame, owned)
+			c.afterRead(&f)
+			err = c.dispatch(frame)
 		} else if err != ErrFrameTooLarge {
 			return err
 		}
@@ -144,28 +126,60 @@ func (c *Conn) readLoop() error {
 	}
 }
 
+// beforeRead is what the reader does before it may block.
+func (c *Conn) beforeRead() error {
+	c.reader.inBatch = false
+	c.busy.Store(false)
+	if c.reader.inline {
+		c.reader.inline = false
+		if c.serving.inlineDone() {
+			c.left()
+		}
+	}
+	return c.out.flushByReader()
+}
+
+// afterRead notes that a batch of frames has come.
+func (c *Conn) afterRead(f *frameReader) {
+	if c.reader.inBatch {
+		return
+	}
+	c.reader.inBatch = true
+	c.busy.Store(f.ready())
+	c.reader.now = time.Now()
+	c.life.heard.Store(c.ep.tick.Load())
+	c.out.unanswered.Store(0)
+	c.life.readBuffer.Store(int64(len(f.buf)))
+}
+
 // dispatch acts on one frame.
-func (c *Conn) dispatch(frame []byte, owned bool) error {
+func (c *Conn) dispatch(frame []byte) error {
 	kind, err := wire.PeekKind(frame)
 	if err != nil {
 		return err
 	}
 	switch kind {
-	case wire.KindCall, wire.KindNotify:
-		return c.accept(frame, owned)
 	case wire.KindReply:
-		return c.deliver(frame, owned)
+		return c.deliver(frame)
+	case wire.KindCall, wire.KindNotify, wire.KindOpen:
+		return c.accept(frame)
 	}
-	var h wire.Header
-	body, err := wire.Parse(frame, &h)
+	h := &c.reader.head
+	body, err := wire.Parse(frame, h)
 	if err != nil {
 		return err
 	}
 	switch kind {
+	case wire.KindData:
+		return c.data(h, body)
+	case wire.KindHalfClose:
+		return c.halfClosed(h.ID)
+	case wire.KindWindow:
+		return c.windowFrame(h.ID, h.Code)
 	case wire.KindCancel:
-		c.serving.cancel(h.ID, causeOf(h.Code))
+		return c.cancelled(h.ID, h.Code)
 	case wire.KindPing:
-		c.control(func(buf []byte) []byte { return wire.AppendPong(buf, h.Code) })
+		return c.pinged(h.Code)
 	case wire.KindPong:
 		c.pings.pong(h.Code)
 	case wire.KindGoAway:
@@ -176,16 +190,8 @@ func (c *Conn) dispatch(frame []byte, owned bool) error {
 	return nil
 }
 
-// causeOf gives the error of a context that a cancel frame ends.
-func causeOf(code uint64) error {
-	if code == CodeDeadlineExceeded {
-		return context.DeadlineExceeded
-	}
-	return context.Canceled
-}
-
 // deliver gives a reply to its caller, who parses it.
-func (c *Conn) deliver(frame []byte, owned bool) error {
+func (c *Conn) deliver(frame []byte) error {
 	id, err := wire.PeekID(frame)
 	if err != nil {
 		return err
@@ -198,11 +204,7 @@ func (c *Conn) deliver(frame []byte, owned bool) error {
 		c.ep.stats.add(RepliesUnexpected, 1)
 		return nil
 	}
-	if owned {
-		r.frame = frame
-	} else {
-		r.frame = append(r.frame[:0], frame...)
-	}
+	r.frame = append(r.frame[:0], frame...)
 	r.finish(nil)
 	if c.goaway.Load() {
 		c.left()

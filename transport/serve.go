@@ -2,290 +2,326 @@ package transport
 
 import (
 	"context"
-	"sync"
 	"time"
 
 	"github.com/meshnode/meshnode/internal/wire"
 )
 
-// Handler serves the calls that peers send.
-type Handler interface {
-	// ServeCall answers in by in.Reply, at most once; a one-way call gets no
-	// answer. It runs on a goroutine of its own and may block. in and all
-	// that it gave are invalid once ServeCall has returned.
-	ServeCall(in *Incoming)
-}
-
-// Incoming is one call from a peer.
-type Incoming struct {
-	Method []byte    // the method's name
-	Meta   *Meta     // what came with it
-	Body   []byte    // the encoded request, as the peer sent it
-	Due    time.Time // the caller's deadline; zero: none
-
-	conn    *Conn
-	ctx     *callCtx
-	oneWay  bool
-	replied bool
-	frame   []byte
-	head    wire.Header
-}
-
-// Context ends with the caller's deadline, its cancel, the connection, Reply,
-// or the return of ServeCall.
-func (in *Incoming) Context() context.Context { return in.ctx }
-
-// OneWay tells that nobody waits for a reply.
-func (in *Incoming) OneWay() bool { return in.oneWay }
-
-// Peer tells who calls.
-func (in *Incoming) Peer() Identity { return in.conn.peer }
-
-// Reply answers the call. meta may be nil. body is copied. An answer that
-// exceeds the peer's limit becomes CodeResourceExhausted. The error says that
-// the connection ended first.
-func (in *Incoming) Reply(code uint64, meta *Meta, body []byte) error {
-	if in.oneWay || in.replied {
-		return nil
-	}
-	in.replied = true
-	err := in.conn.reply(in.head.ID, code, meta, body)
-	in.ctx.end(context.Canceled) // the connection's end no longer reaches it
-	return err
-}
-
-func (ep *Endpoint) getIncoming(c *Conn) *Incoming {
-	if in, ok := ep.calls.Get().(*Incoming); ok {
-		in.conn = c
-		return in
-	}
-	return &Incoming{conn: c}
-}
-
-func (ep *Endpoint) putIncoming(in *Incoming) {
-	if cap(in.frame) > keepFrame {
-		in.frame, in.head = nil, wire.Header{}
-	}
-	*in = Incoming{frame: in.frame, head: in.head}
-	ep.calls.Put(in)
-}
-
 // reply queues a reply and takes the call off the list of those being served.
 // It waits for room when the peer does not read. The call counts as being
 // served until its reply is queued: else drain could end the connection first,
 // and calls that wait for room would escape the limit.
-func (c *Conn) reply(id, code uint64, meta *Meta, body []byte) error {
+func (c *Conn) reply(in *Incoming, code uint64, meta *Meta, body []byte) error {
 	if !c.fits(0, meta, len(body)) {
-		c.ep.stats.add(FramesTooLarge, 1)
+		c.ep.stats.add(BodiesTooLarge, 1)
 		code, body = CodeResourceExhausted, nil
-		meta = message("the reply exceeds the caller's frame limit")
+		meta = message("the reply exceeds the caller's limit")
+	}
+	if len(body) > wire.Chunk {
+		if in.inline {
+			return c.replyLongInline(in, code, meta, body)
+		}
+		code, meta, body = c.replyInParts(in, code, meta, body)
+	}
+	if in.inline {
+		return c.replyInline(in, code, meta, body)
 	}
 	c.out.mu.Lock()
 	err := c.out.waitRoomLocked()
-	left := c.serving.done(id)
+	left := c.serving.done(in)
+	c.ep.served.Add(-1)
 	if err != nil {
 		c.out.mu.Unlock()
 		return ErrClosed
 	}
-	from := len(c.out.buf)
-	buf, at := wire.Begin(c.out.buf)
-	buf = wire.AppendReply(buf, id, code, meta)
-	c.out.buf = wire.End(append(buf, body...), at)
-	c.sent(c.out.releaseLocked(from, left == 0 && !c.reading.Load()))
+	if c.out.directLocked(body) {
+		buf, at := wire.Begin(make([]byte, 0, headerBound(0, meta)))
+		buf = wire.EndSplit(wire.AppendReply(buf, in.id, code, meta), at, len(body))
+		err = c.sent(c.out.writeDirectLocked(buf, body))
+	} else {
+		from := c.appendReplyLocked(in, code, meta, body)
+		who := byFlusher
+		if left == 0 && !c.busy.Load() {
+			who = byCaller
+		}
+		err = c.sent(c.out.releaseLocked(from, who))
+	}
 	if left == 0 {
 		c.serving.settled()
 		c.left()
 	}
+	return err
+}
+
+// replyInline queues a reply that the reader will write with the others of its
+// batch.
+func (c *Conn) replyInline(in *Incoming, code uint64, meta *Meta, body []byte) error {
+	c.out.mu.Lock()
+	if c.out.err != nil {
+		c.out.mu.Unlock()
+		return ErrClosed
+	}
+	from := c.appendReplyLocked(in, code, meta, body)
+	return c.sent(c.out.releaseLocked(from, byReader))
+}
+
+func (c *Conn) appendReplyLocked(in *Incoming, code uint64, meta *Meta, body []byte) (from int) {
+	from = len(c.out.buf)
+	buf, at := wire.Begin(c.out.buf)
+	buf = wire.AppendReply(buf, in.id, code, meta)
+	c.out.buf = wire.End(append(buf, body...), at)
+	return from
+}
+
+// replyInParts sends a long body ahead of its reply frame. It gives what the
+// frame is to say: that the body came before, or what went wrong.
+func (c *Conn) replyInParts(in *Incoming, code uint64, meta *Meta, body []byte) (uint64, *Meta, []byte) {
+	s := c.newSender(in.id)
+	c.out.mu.Lock()
+	c.addSenderLocked(s)
+	c.out.mu.Unlock()
+	err := c.sendBody(in.Context(), s, body)
+	c.stopSender(s, ErrStreamEnded)
+	if err != nil {
+		return codeOf(err), message("the reply could not be sent: " + err.Error()), nil
+	}
+	var m Meta
+	if meta == nil {
+		m.Partition = NoPartition
+	} else {
+		m = *meta
+	}
+	m.Length = uint64(len(body))
+	return code, &m, nil
+}
+
+// replyLongInline answers an inline call whose reply is too long for one frame.
+// The reader cannot wait for credit, which it would have to read itself, so
+// somebody else sends a copy.
+func (c *Conn) replyLongInline(in *Incoming, code uint64, meta *Meta, body []byte) error {
+	long := &Incoming{conn: c, id: in.id, started: true, Due: in.Due}
+	if err := c.serving.adopt(long); err != nil {
+		return err
+	}
+	c.ep.served.Add(1)
+	if meta != nil {
+		copied := *meta
+		meta = &copied
+	}
+	body = append([]byte(nil), body...)
+	c.loops.Go(func() { _ = long.Reply(code, meta, body) })
 	return nil
+}
+
+// codeOf gives the status that a failure to send is told by.
+func codeOf(err error) uint64 {
+	switch err {
+	case context.DeadlineExceeded:
+		return CodeDeadlineExceeded
+	case context.Canceled:
+		return CodeCanceled
+	}
+	return CodeUnavailable
 }
 
 func message(text string) *Meta {
 	return &Meta{Partition: NoPartition, Message: []byte(text)}
 }
 
-// accept admits a call or a one-way call and gives it to a worker.
-func (c *Conn) accept(frame []byte, owned bool) error {
+// accept admits a call, a one-way call or a stream, and has it served: by a
+// worker or, if the Handler says that it never blocks, here.
+func (c *Conn) accept(frame []byte) error {
+	c.life.active.Store(c.ep.tick.Load())
 	in := c.ep.getIncoming(c)
-	if owned {
-		in.frame = frame
-	} else {
-		in.frame = append(in.frame[:0], frame...)
-	}
-	body, err := wire.Parse(in.frame, &in.head)
+	body, err := wire.Parse(frame, &in.head)
 	if err != nil {
 		c.ep.putIncoming(in)
 		return err
 	}
-	in.Method, in.Meta, in.Body = in.head.Method, &in.head.Meta, body
+	in.id = in.head.ID
 	in.oneWay = in.head.Kind == wire.KindNotify
+	in.Method, in.Meta, in.Body = in.head.Method, &in.head.Meta, body
 	if in.Meta.Timeout > 0 {
-		in.Due = time.Now().Add(in.Meta.Timeout)
+		in.Due = c.reader.now.Add(in.Meta.Timeout)
 	}
-	in.ctx = &callCtx{due: in.Due}
-	switch err := c.serving.admit(in, c.ep.cfg.MaxCalls); err {
-	case nil:
-		c.ep.stats.add(CallsReceived, 1)
-		c.ep.workers.run(in)
-		return nil
-	case ErrTooManyCalls:
-		c.ep.stats.add(CallsOverLimit, 1)
-		if !in.oneWay {
-			c.refuse(in.head.ID, CodeResourceExhausted, "too many calls in flight on this connection")
-		}
-	case ErrShutdown:
-		// Above the last id of our goaway: the peer knows that it never ran.
-	default:
+	in.inline = c.runsInline(in)
+	if !in.inline {
+		in.keep(frame)
+	}
+	if err := c.admit(in); err != nil {
+		id, kind := in.id, in.head.Kind
 		c.ep.putIncoming(in)
-		return err
+		return c.notAdmitted(id, kind, err)
 	}
-	c.ep.putIncoming(in)
+	c.ep.stats.add(CallsReceived, 1)
+	switch {
+	case in.inline:
+		c.reader.inline = true
+		c.serve(in)
+	case in.parts == nil:
+		c.ep.workers.run(in)
+	}
 	return nil
 }
 
-// refuse answers a call that was not admitted. It runs on the reader, so it
-// does not wait for room: a peer that floods and does not read gets no answer.
-func (c *Conn) refuse(id, code uint64, text string) {
-	c.control(func(buf []byte) []byte {
-		return wire.AppendReply(buf, id, code, message(text))
-	})
+// runsInline tells whether a call can be served on the reader.
+func (c *Conn) runsInline(in *Incoming) bool {
+	return c.ep.inliner != nil && in.head.Kind != wire.KindOpen && in.Meta.Length == 0 &&
+		c.ep.inliner.Inline(in) && !c.out.crowded.Load()
 }
 
-// serve runs one admitted call on a worker.
+// keep copies the frame that a call came in, because the reader goes on.
+func (in *Incoming) keep(frame []byte) {
+	if len(frame) > keepFrame {
+		in.frame = in.conn.ep.buffers.get(len(frame))
+	}
+	in.frame = append(in.frame[:0], frame...)
+	in.Body, _ = wire.Parse(in.frame, &in.head)
+	in.Method, in.Meta = in.head.Method, &in.head.Meta
+}
+
+// admit checks a call against the limits and registers it. On an error nothing
+// of it is left but, where it is the peer's to have been refused, its id.
+func (c *Conn) admit(in *Incoming) error {
+	if err := c.admitBody(in); err != nil {
+		return c.skipped(in, err)
+	}
+	if in.head.Kind == wire.KindOpen {
+		c.ep.stats.add(StreamsOpened, 1)
+		in.stream = newServerStream(c, in)
+	}
+	in.started = in.parts == nil
+	if in.inline { // it is over before anything else is read
+		return c.serving.admit(in, c.ep.cfg.MaxCalls, true)
+	}
+	var err error
+	if c.ep.served.Add(1) > int64(c.ep.cfg.MaxServed) {
+		err = c.skipped(in, ErrTooManyServed)
+	} else {
+		err = c.serving.admit(in, c.ep.cfg.MaxCalls, false)
+	}
+	if err != nil {
+		c.ep.served.Add(-1)
+		c.ep.incomplete.Add(-int64(in.declared()))
+	}
+	return err
+}
+
+// admitBody checks the length of a request, and makes room for a body that is
+// to come in parts.
+func (c *Conn) admitBody(in *Incoming) error {
+	limits, n := &c.ep.cfg.Limits, in.Meta.Length
+	switch {
+	case n > 0 && (in.head.Kind != wire.KindCall || len(in.Body) > 0):
+		return ErrBodyLength
+	case n > uint64(limits.MaxBody) || len(in.Body) > limits.MaxBody:
+		return ErrBodyTooLarge
+	case n == 0:
+		return nil
+	case c.ep.incomplete.Add(int64(n)) > int64(limits.MaxIncomplete):
+		c.ep.incomplete.Add(-int64(n))
+		return ErrTooManyBytes
+	}
+	in.parts = &inbound{total: int(n), left: c.ownWindow}
+	in.parts.tick.Store(c.ep.tick.Load())
+	return nil
+}
+
+// declared is the length of a body in parts.
+func (in *Incoming) declared() int {
+	if in.parts == nil {
+		return 0
+	}
+	return in.parts.total
+}
+
+// skipped uses up the id of a call that is refused for the given reason.
+func (c *Conn) skipped(in *Incoming, why error) error {
+	if err := c.serving.skip(in); err != nil {
+		return err
+	}
+	return why
+}
+
+// notAdmitted answers a call that was not admitted, if an answer is due. The
+// error it gives is one that ends the connection. It runs on the reader, so it
+// does not wait for room: a peer that floods and does not read gets no answer.
+func (c *Conn) notAdmitted(id uint64, kind wire.Kind, err error) error {
+	switch err {
+	case ErrTooManyCalls, ErrTooManyServed, ErrTooManyBytes:
+		c.ep.stats.add(CallsOverLimit, 1)
+	case ErrBodyTooLarge:
+		c.ep.stats.add(BodiesTooLarge, 1)
+	case ErrShutdown:
+		return nil // above the last id of our goaway: the peer knows that it never ran
+	default:
+		return err
+	}
+	if kind != wire.KindNotify {
+		c.control(func(buf []byte) []byte {
+			return wire.AppendReply(buf, id, CodeResourceExhausted, message(err.Error()))
+		})
+	}
+	return nil
+}
+
+// serve runs one admitted call.
 func (c *Conn) serve(in *Incoming) {
 	defer c.ep.putIncoming(in)
-	if !in.Due.IsZero() && !time.Now().Before(in.Due) {
+	if in.parts != nil {
+		in.Body = in.parts.join()
+		defer c.ep.incomplete.Add(-int64(in.declared()))
+	}
+	if in.stream != nil {
+		defer in.stream.discard()
+	}
+	if !in.inline && !in.Due.IsZero() && !time.Now().Before(in.Due) {
 		c.ep.stats.add(CallsExpired, 1)
 		_ = in.Reply(CodeDeadlineExceeded, message("the deadline passed before the call could start"), nil)
 	} else {
 		c.ep.cfg.Handler.ServeCall(in)
-		_ = in.Reply(CodeInternal, message("the handler gave no reply"), nil)
+		if !in.replied {
+			_ = in.Reply(CodeInternal, message("the handler gave no reply"), nil)
+		}
 	}
-	in.ctx.end(context.Canceled)
-	if in.oneWay && c.serving.doneOneWay(in.ctx) == 0 {
+	if !in.oneWay || in.inline {
+		return
+	}
+	if in.ctx != nil {
+		in.ctx.end(context.Canceled)
+	}
+	c.ep.served.Add(-1)
+	if c.serving.done(in) == 0 {
 		c.serving.settled()
 		c.left()
 	}
 }
 
-// serving are the calls of one connection that are being served.
-//
-// Invariant: ids of admitted calls only grow, so lastID in a goaway divides
-// those that run from those that never will.
-type serving struct {
-	mu       sync.Mutex
-	calls    map[uint64]*callCtx
-	oneWay   map[*callCtx]struct{}
-	lastID   uint64
-	stopped  bool
-	idleness chan struct{} // closed when stopped and empty
+// abandon ends a call that was admitted and never started, because its body
+// will not be complete.
+func (c *Conn) abandon(in *Incoming) {
+	c.ep.served.Add(-1)
+	c.ep.incomplete.Add(-int64(in.declared()))
+	c.serving.settled()
 }
 
-func (s *serving) init() {
-	s.calls = make(map[uint64]*callCtx)
-	s.oneWay = make(map[*callCtx]struct{})
-	s.idleness = make(chan struct{})
-}
-
-// admit registers a call. Errors: ErrTooManyCalls, ErrShutdown, ErrDuplicateID.
-func (s *serving) admit(in *Incoming, limit int) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !in.oneWay && in.head.ID <= s.lastID {
-		return ErrDuplicateID
+// cancelled handles a cancel frame: the caller of one of our calls gives up, or
+// a stream that we opened is ended by its server.
+func (c *Conn) cancelled(id, code uint64) error {
+	if id&1 != c.serving.odd {
+		return ErrUnexpectedFrame
 	}
-	if s.stopped {
-		return ErrShutdown
-	}
-	if !in.oneWay {
-		s.lastID = in.head.ID
-	}
-	if s.countLocked() >= limit {
-		return ErrTooManyCalls
-	}
-	if in.oneWay {
-		s.oneWay[in.ctx] = struct{}{}
-	} else {
-		s.calls[in.head.ID] = in.ctx
+	if in := c.serving.cancel(id, causeOf(code)); in != nil {
+		c.abandon(in)
+		c.left()
 	}
 	return nil
 }
 
-// done takes a call off and gives how many are left.
-func (s *serving) done(id uint64) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.calls, id)
-	return s.countLocked()
-}
-
-func (s *serving) doneOneWay(ctx *callCtx) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.oneWay, ctx)
-	return s.countLocked()
-}
-
-func (s *serving) countLocked() int { return len(s.calls) + len(s.oneWay) }
-
-// settled tells drain that the last reply is queued.
-func (s *serving) settled() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.settledLocked()
-}
-
-func (s *serving) settledLocked() {
-	if !s.stopped || s.countLocked() > 0 {
-		return
+// causeOf gives the error of a context that a cancel frame ends.
+func causeOf(code uint64) error {
+	if code == CodeDeadlineExceeded {
+		return context.DeadlineExceeded
 	}
-	select {
-	case <-s.idleness:
-	default:
-		close(s.idleness)
-	}
-}
-
-// stop admits no more calls and gives the last id that was admitted.
-func (s *serving) stop() uint64 {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.stopped = true
-	s.settledLocked()
-	return s.lastID
-}
-
-// idle is closed once stop was called and no call is left.
-func (s *serving) idle() <-chan struct{} { return s.idleness }
-
-func (s *serving) empty() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.countLocked() == 0
-}
-
-// cancel ends the context of one call, if it is still being served.
-func (s *serving) cancel(id uint64, err error) {
-	s.mu.Lock()
-	ctx := s.calls[id]
-	s.mu.Unlock()
-	if ctx != nil {
-		ctx.end(err)
-	}
-}
-
-// closeAll ends the contexts of all calls.
-func (s *serving) closeAll() {
-	s.mu.Lock()
-	s.stopped = true
-	all := make([]*callCtx, 0, s.countLocked())
-	for _, ctx := range s.calls {
-		all = append(all, ctx)
-	}
-	for ctx := range s.oneWay {
-		all = append(all, ctx)
-	}
-	s.mu.Unlock()
-	for _, ctx := range all {
-		ctx.end(context.Canceled)
-	}
+	return context.Canceled
 }

@@ -15,7 +15,8 @@ const (
 	ConnsRefused      // handshakes that we or the peer ended
 	StreamsRefused    // streams of no known or wanted kind
 	ProtocolErrors    // connections ended for a violation of the protocol
-	FramesTooLarge    // frames over the limit, in or out
+	FramesTooLarge    // frames over the limit
+	BodiesTooLarge    // requests, replies and messages over the limit, in or out
 	CallsSent         // calls queued for peers
 	CallsReceived     // calls accepted from peers
 	CallsCanceled     // calls given up by their caller here
@@ -23,14 +24,22 @@ const (
 	CallsOverLimit    // calls refused because too many are in flight
 	RepliesUnexpected // replies that nobody waits for any more
 	WriteQueueFull    // calls refused because the peer does not read
+	StreamsOpened     // streams opened by peers or here
+	StreamsStalled    // streams and bodies ended because the other side stopped
+	PingFloods        // connections ended for too many pings
+	WindowOverflows   // connections ended for breaking flow control
+	KeepaliveTimeouts // connections ended because the peer did not answer
+	ConnsIdled        // connections ended because nobody used them
 	counterCount
 )
 
 var counterNames = [counterCount]string{
 	"conns_accepted", "conns_dialled", "dials_failed", "conns_closed",
-	"conns_refused", "streams_refused", "protocol_errors", "frames_too_large",
+	"conns_refused", "streams_refused", "protocol_errors", "frames_too_large", "bodies_too_large",
 	"calls_sent", "calls_received", "calls_canceled", "calls_expired",
 	"calls_over_limit", "replies_unexpected", "write_queue_full",
+	"streams_opened", "streams_stalled", "ping_floods", "window_overflows",
+	"keepalive_timeouts", "conns_idled",
 }
 
 // String is the counter's name in snake case, as metrics have it.

@@ -13,11 +13,30 @@ const (
 	// about to queue get into the same write.
 	smallFlush = 16 << 10
 	// inlineWindow is how many unanswered bytes may be on their way for a
-	// caller to write by itself. The socket's buffer has room for these, so
-	// the write does not block.
+	// caller to write by itself on a stream that cannot be tried: its buffer
+	// surely has room for these.
 	inlineWindow = 32 << 10
-	// keepBuffer is the largest write buffer kept for reuse.
+	// readerBatch is how many bytes the reader gathers before the flusher
+	// starts on them while it goes on.
+	readerBatch = 128 << 10
+	// keepBuffer is the largest write buffer kept for reuse while the
+	// connection is busy. An idle one keeps none.
 	keepBuffer = 256 << 10
+	// directBody is the smallest body that is written from where it is, if
+	// nobody else writes, rather than copied behind the others.
+	directBody = 8 << 10
+)
+
+// release says who writes what was appended.
+type release uint8
+
+const (
+	// byFlusher: the flusher does, after others had a chance to append.
+	byFlusher release = iota
+	// byCaller: the caller itself, because nothing else is in flight.
+	byCaller
+	// byReader: the reader, which appended, does so before it blocks.
+	byReader
 )
 
 // writer gathers frames and writes what has gathered in one go. Two buffers
@@ -29,7 +48,8 @@ const (
 type writer struct {
 	nc      net.Conn
 	timeout time.Duration
-	limit   int // most bytes in buf
+	limit   int                            // most bytes in buf
+	try     func(a, b []byte) (int, error) // writes without waiting; nil: nc cannot
 
 	mu       sync.Mutex
 	room     *sync.Cond // broadcast when buf shrinks, busy clears, or err is set
@@ -38,83 +58,176 @@ type writer struct {
 	queued   uint64 // bytes appended since the start
 	handed   uint64 // bytes of these that may have reached the operating system
 	busy     bool
+	poked    bool // the flusher runs, or is about to
+	waiters  int  // in room.Wait
 	ending   bool // end the connection once everything is written
 	err      error
 	deadline time.Time // the write deadline now set on nc
 
-	wake       chan struct{} // capacity 1: buf has something for the flusher
-	unanswered atomic.Int64  // bytes written since the peer was last heard
+	flushers   *sync.WaitGroup // of the connection; it ends after err is set
+	failed     func(error)     // told of the flusher's own failures and of the end
+	unanswered atomic.Int64    // bytes written since the peer was last heard
+	crowded    atomic.Bool     // so much is queued that the reader had better not add to it
 }
 
-func (w *writer) init(nc net.Conn, timeout time.Duration, limit int) {
-	w.nc, w.timeout, w.limit = nc, timeout, limit
+func (w *writer) init(nc net.Conn, timeout time.Duration, limit int, flushers *sync.WaitGroup, failed func(error)) {
+	w.nc, w.timeout, w.limit, w.flushers, w.failed = nc, timeout, limit, flushers, failed
+	w.try = tryWriter(nc)
 	w.room = sync.NewCond(&w.mu)
-	w.wake = make(chan struct{}, 1)
 }
 
-// releaseLocked ends an append: the caller holds mu, has put a whole frame into buf
-// and gives mu up. from is where the frame began. With alone, nothing else is
-// in flight, so waiting for company is pointless and the caller writes by
-// itself. The error is that of its own write; the frame's fate is then told by
-// handed.
-func (w *writer) releaseLocked(from int, alone bool) error {
+// releaseLocked ends an append: the caller holds mu, has put a whole frame into
+// buf and gives mu up. from is where the frame began. The error is that of a
+// write of its own; the frame's fate is then told by handed.
+func (w *writer) releaseLocked(from int, who release) error {
 	size := len(w.buf) - from
 	w.queued += uint64(size)
-	if w.busy {
-		w.mu.Unlock()
-		return nil
+	if len(w.buf) >= w.limit/2 {
+		w.crowded.Store(true)
 	}
-	if alone && size <= smallFlush && w.unanswered.Load() < inlineWindow {
-		err := w.writeLocked()
-		if (len(w.buf) > 0 || w.ending) && err == nil {
-			w.poke()
-		}
+	switch {
+	case w.busy:
+	case who == byCaller && size <= smallFlush && (w.try != nil || w.unanswered.Load() < inlineWindow):
+		err := w.promptLocked()
 		w.mu.Unlock()
 		return err
+	case who == byReader && len(w.buf) < readerBatch:
+	default:
+		w.pokeLocked()
 	}
 	w.mu.Unlock()
-	w.poke()
 	return nil
 }
 
-func (w *writer) poke() {
-	select {
-	case w.wake <- struct{}{}:
+// pokeLocked makes sure that a flusher runs. It is a goroutine that ends when
+// there is nothing left to write, so that an idle connection has none.
+func (w *writer) pokeLocked() {
+	if w.poked || w.err != nil {
+		return
+	}
+	w.poked = true
+	w.flushers.Add(1)
+	go w.flush()
+}
+
+// flushByReader writes what the reader left in buf, before it blocks, as far
+// as that takes no waiting. The rest is for the flusher: two readers that wait
+// for each other to read would wait forever.
+func (w *writer) flushByReader() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case len(w.buf) == 0 || w.busy || w.poked:
+	case w.try == nil:
+		w.pokeLocked()
 	default:
+		return w.tryLocked(nil)
+	}
+	return nil
+}
+
+// promptLocked writes buf at once, without waiting where that can be.
+func (w *writer) promptLocked() error {
+	if w.try != nil {
+		return w.tryLocked(nil)
+	}
+	return w.writeLocked()
+}
+
+// tryLocked writes buf and then body without waiting. What is not taken stays in
+// buf, for the flusher.
+func (w *writer) tryLocked(body []byte) error {
+	if w.err != nil {
+		return w.err
+	}
+	out, start := w.beginLocked(len(body))
+	w.mu.Unlock()
+	n, err := w.try(out, body)
+	w.unanswered.Add(int64(n))
+	w.mu.Lock()
+	w.busy = false
+	if err != nil && w.err == nil {
+		w.err = err
+	}
+	if n < len(out)+len(body) {
+		w.handed = start + uint64(n)
+		rest := append(out[:copy(out, out[min(n, len(out)):])], body[max(0, n-len(out)):]...)
+		w.buf, out = append(rest, w.buf...), nil
+	}
+	w.writtenLocked(out)
+	return err
+}
+
+// beginLocked takes buf for a write of it and more bytes, which begins at start
+// of the outgoing stream.
+func (w *writer) beginLocked(more int) (out []byte, start uint64) {
+	out, start = w.buf, w.handed
+	w.buf, w.spare = w.spare[:0], nil
+	w.busy = true
+	w.handed += uint64(len(out) + more)
+	return out, start
+}
+
+// writtenLocked ends a write: out may be used again.
+func (w *writer) writtenLocked(out []byte) {
+	if out != nil && cap(out) <= keepBuffer {
+		w.spare = out[:0]
+	}
+	if w.err == nil && (len(w.buf) > 0 || w.ending) {
+		w.pokeLocked()
+	}
+	if len(w.buf) < w.limit/2 && w.crowded.Load() {
+		w.crowded.Store(false)
+	}
+	if w.waiters > 0 {
+		w.room.Broadcast()
 	}
 }
 
-// endWhenWritten lets flushLoop return with ErrShutdown once nothing is left
-// to write.
+// endWhenWritten ends the connection with ErrShutdown once nothing is left to
+// write.
 func (w *writer) endWhenWritten() {
 	w.mu.Lock()
 	w.ending = true
+	w.pokeLocked()
 	w.mu.Unlock()
-	w.poke()
 }
 
-// flushLoop writes what gathers until closed is closed or a write fails.
-func (w *writer) flushLoop(closed <-chan struct{}) error {
-	for {
-		select {
-		case <-w.wake:
-		case <-closed:
-			return nil
-		}
-		runtime.Gosched()
-		w.mu.Lock()
-		for len(w.buf) > 0 && !w.busy && w.err == nil {
-			if err := w.writeLocked(); err != nil {
-				w.mu.Unlock()
-				return err
-			}
-		}
-		done := w.ending && len(w.buf) == 0 && !w.busy
-		w.mu.Unlock()
-		if done {
-			return ErrShutdown
+// flush is the flusher: it writes what gathers until nothing is left.
+func (w *writer) flush() {
+	defer w.flushers.Done()
+	runtime.Gosched()
+	w.mu.Lock()
+	for len(w.buf) > 0 && !w.busy && w.err == nil {
+		if err := w.writeLocked(); err != nil {
+			break
 		}
 	}
+	w.poked = false
+	err := w.err
+	if err == nil && w.ending && len(w.buf) == 0 && !w.busy {
+		err = ErrShutdown
+	}
+	w.mu.Unlock()
+	if err != nil {
+		w.failed(err)
+	}
+}
+
+// directLocked tells whether a body is better written from where it is.
+func (w *writer) directLocked(body []byte) bool {
+	return len(body) >= directBody && w.try != nil && !w.busy
+}
+
+// writeDirectLocked appends a frame of head and body, and writes what is taken
+// at once without copying body. The caller holds mu, has asked directLocked,
+// and gives mu up.
+func (w *writer) writeDirectLocked(head, body []byte) error {
+	w.buf = append(w.buf, head...)
+	w.queued += uint64(len(head) + len(body))
+	err := w.tryLocked(body)
+	w.mu.Unlock()
+	return err
 }
 
 // writeLocked writes all of buf. It gives mu up during the write; busy keeps
@@ -123,30 +236,20 @@ func (w *writer) writeLocked() error {
 	if w.err != nil {
 		return w.err
 	}
-	out := w.buf
-	w.buf, w.spare = w.spare[:0], nil
-	w.busy = true
-	start := w.handed
-	w.handed += uint64(len(out))
-	if len(out) >= w.limit {
-		w.room.Broadcast()
-	}
+	out, start := w.beginLocked(0)
 	w.setDeadlineLocked()
 	w.mu.Unlock()
 	n, err := w.nc.Write(out)
 	w.unanswered.Add(int64(n))
 	w.mu.Lock()
 	w.busy = false
-	if cap(out) <= keepBuffer {
-		w.spare = out[:0]
-	}
 	if err != nil {
 		w.handed = start + uint64(n)
 		if w.err == nil {
 			w.err = err
 		}
 	}
-	w.room.Broadcast()
+	w.writtenLocked(out)
 	return err
 }
 
@@ -161,10 +264,17 @@ func (w *writer) setDeadlineLocked() {
 	}
 }
 
+// waitLocked waits for a change that room tells of.
+func (w *writer) waitLocked() {
+	w.waiters++
+	w.room.Wait()
+	w.waiters--
+}
+
 // waitRoomLocked waits until buf is below the limit. It gives mu up meanwhile.
 func (w *writer) waitRoomLocked() error {
 	for len(w.buf) >= w.limit && w.err == nil {
-		w.room.Wait()
+		w.waitLocked()
 	}
 	return w.err
 }
@@ -186,6 +296,15 @@ func (w *writer) drain() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for (len(w.buf) > 0 || w.busy) && w.err == nil {
-		w.room.Wait()
+		w.waitLocked()
+	}
+}
+
+// rest lets go of the buffers of a writer that has nothing to do.
+func (w *writer) rest() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.buf) == 0 && !w.busy {
+		w.buf, w.spare = nil, nil
 	}
 }

@@ -41,8 +41,13 @@ func (k Kind) String() string {
 const (
 	// Prefix is the length in bytes of the length that begins each frame.
 	Prefix = 4
-	// MaxHeader bounds a header in bytes, whatever the frame's limit.
+	// MaxHeader bounds a header in bytes.
 	MaxHeader = 64 << 10
+	// Chunk is the most bytes of a body in one frame. A longer body follows
+	// its header in data frames.
+	Chunk = 64 << 10
+	// MaxFrame bounds a frame in bytes, its length not counted.
+	MaxFrame = MaxHeader + Chunk
 	// Version is the protocol version that a hello names.
 	Version = 1
 	// Preface begins a connection, before the first frame. Its first byte
@@ -56,6 +61,7 @@ type Header struct {
 	Kind   Kind
 	ID     uint64 // call, reply, open, data, half-close, cancel, window; goaway: last id accepted
 	Code   uint64 // reply and cancel: status; goaway: reason; window: credit; ping and pong: number; hello: version
+	More   bool   // data: the message goes on in the next data frame of the stream
 	Method []byte // call, notify, open
 	Meta   Meta   // call, reply, notify, open
 }
@@ -94,6 +100,32 @@ func AppendReply(dst []byte, id, code uint64, m *Meta) []byte {
 // AppendNotify appends the header of a one-way call.
 func AppendNotify(dst []byte, method string, m *Meta) []byte {
 	return appendMeta(AppendStr(append(dst, 0x93, byte(KindNotify)), method), m)
+}
+
+// AppendOpen appends the header that opens a stream.
+func AppendOpen(dst []byte, id uint64, method string, m *Meta) []byte {
+	dst = AppendUint(append(dst, 0x94, byte(KindOpen)), id)
+	return appendMeta(AppendStr(dst, method), m)
+}
+
+// AppendData appends the header of a data frame: a message of a stream, a part
+// of one, or a part of a body. more says that the next data frame of id goes
+// on with it.
+func AppendData(dst []byte, id uint64, more bool) []byte {
+	if more {
+		return append(AppendUint(append(dst, 0x93, byte(KindData)), id), 1)
+	}
+	return AppendUint(append(dst, 0x92, byte(KindData)), id)
+}
+
+// AppendHalfClose appends the header that ends the caller's messages on a
+// stream.
+func AppendHalfClose(dst []byte, id uint64) []byte { return appendNumbers(dst, KindHalfClose, id) }
+
+// AppendWindow appends a grant of so many more bytes in data frames: on the
+// stream of id or, if id is 0, on the connection.
+func AppendWindow(dst []byte, id, credit uint64) []byte {
+	return appendNumbers(dst, KindWindow, id, credit)
 }
 
 // AppendCancel appends a cancel frame's header: the caller of id no longer
@@ -136,7 +168,7 @@ func Parse(frame []byte, h *Header) (body []byte, err error) {
 	if c.err == nil && kind >= uint64(kindCount) {
 		return nil, ErrUnknownKind
 	}
-	h.Kind, h.ID, h.Code, h.Method = Kind(kind), 0, 0, nil
+	h.Kind, h.ID, h.Code, h.Method, h.More = Kind(kind), 0, 0, nil, false
 	used := 1
 	switch h.Kind {
 	case KindCall, KindOpen:
@@ -154,7 +186,12 @@ func Parse(frame []byte, h *Header) (body []byte, err error) {
 	case KindCancel, KindWindow, KindGoAway:
 		h.ID, h.Code = c.uint(), c.uint()
 		used = 3
-	case KindData, KindHalfClose:
+	case KindData:
+		h.ID = c.uint()
+		if used = 2; n > 2 {
+			h.More, used = c.uint() != 0, 3
+		}
+	case KindHalfClose:
 		h.ID = c.uint()
 		used = 2
 	case KindPing, KindPong:

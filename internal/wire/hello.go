@@ -17,8 +17,12 @@ type Hello struct {
 	To       string // the name that the dialler expects to reach; may be empty
 	Boot     uint64 // tells two lives of one name apart; 0 for a client
 	KeyID    uint64 // identifies the gossip key without giving it away; 0: none
-	MaxFrame uint64 // largest frame accepted, in bytes
+	MaxBody  uint64 // largest body accepted, in bytes
 	MaxCalls uint64 // most calls in flight accepted
+	// Window and ConnWindow are the bytes in data frames that may be sent on
+	// one stream, and on the connection, before more are granted.
+	Window     uint64
+	ConnWindow uint64
 }
 
 // AppendHello appends a hello's header with its map.
@@ -30,7 +34,10 @@ func AppendHello(dst []byte, h *Hello) []byte {
 	numbers := [...]struct {
 		key   string
 		value uint64
-	}{{"boot", h.Boot}, {"key", h.KeyID}, {"max_frame", h.MaxFrame}, {"max_calls", h.MaxCalls}}
+	}{
+		{"boot", h.Boot}, {"key", h.KeyID}, {"max_body", h.MaxBody}, {"max_calls", h.MaxCalls},
+		{"window", h.Window}, {"conn_window", h.ConnWindow},
+	}
 	dst = AppendMapHeader(dst, len(strs)+len(numbers))
 	for _, f := range strs {
 		dst = AppendStr(AppendStr(dst, f.key), f.value)
@@ -67,10 +74,14 @@ func ParseHello(frame []byte) (Hello, error) {
 			h.Boot = c.uint()
 		case "key":
 			h.KeyID = c.uint()
-		case "max_frame":
-			h.MaxFrame = c.uint()
+		case "max_body":
+			h.MaxBody = c.uint()
 		case "max_calls":
 			h.MaxCalls = c.uint()
+		case "window":
+			h.Window = c.uint()
+		case "conn_window":
+			h.ConnWindow = c.uint()
 		default:
 			c.skip()
 		}

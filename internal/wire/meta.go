@@ -13,6 +13,8 @@ const (
 	keyAttempt     = 5  // 0 for the first
 	keyOwner       = 9  // on NotOwner replies: the owner by the sender's table
 	keyMessage     = 10 // on failed replies: text for people
+	keyLength      = 11 // the body follows in data frames, so many bytes in all
+	keyEncoding    = 12 // how the body is compressed
 )
 
 // NoPartition in Meta.Partition says that the call is not keyed.
@@ -35,6 +37,8 @@ type Meta struct {
 	Attempt     uint8
 	Owner       []byte
 	Message     []byte
+	Length      uint64 // bytes of a body that follows in data frames; 0: the body is in this frame
+	Encoding    uint8  // of the body; 0: as it is
 	User        []Pair
 }
 
@@ -48,16 +52,7 @@ func appendMeta(dst []byte, m *Meta) []byte {
 	if m == nil {
 		return append(dst, 0x80)
 	}
-	n := len(m.User)
-	for _, present := range [...]bool{
-		m.Timeout > 0, m.Partition >= 0, m.Fingerprint != 0,
-		m.Hops != 0, m.Attempt != 0, len(m.Owner) > 0, len(m.Message) > 0,
-	} {
-		if present {
-			n++
-		}
-	}
-	dst = AppendMapHeader(dst, n)
+	dst = AppendMapHeader(dst, m.fields())
 	if m.Timeout > 0 {
 		// Rounded up: a deadline that is still open must not arrive as none.
 		dst = appendField(dst, keyTimeout, uint64((m.Timeout-1)/time.Microsecond)+1)
@@ -80,10 +75,30 @@ func appendMeta(dst []byte, m *Meta) []byte {
 	if len(m.Message) > 0 {
 		dst = appendBytes(append(dst, keyMessage), m.Message)
 	}
+	if m.Length != 0 {
+		dst = appendField(dst, keyLength, m.Length)
+	}
+	if m.Encoding != 0 {
+		dst = appendField(dst, keyEncoding, uint64(m.Encoding))
+	}
 	for _, p := range m.User {
 		dst = appendBytes(appendBytes(dst, p.Key), p.Value)
 	}
 	return dst
+}
+
+// fields gives the number of pairs that m takes.
+func (m *Meta) fields() int {
+	return len(m.User) + one(m.Timeout > 0) + one(m.Partition >= 0) + one(m.Fingerprint != 0) +
+		one(m.Hops != 0) + one(m.Attempt != 0) + one(len(m.Owner) > 0) + one(len(m.Message) > 0) +
+		one(m.Length != 0) + one(m.Encoding != 0)
+}
+
+func one(present bool) int {
+	if present {
+		return 1
+	}
+	return 0
 }
 
 func appendField(dst []byte, key byte, v uint64) []byte {
@@ -136,6 +151,10 @@ func (c *cursor) metaField(m *Meta) {
 		m.Owner = c.str()
 	case keyMessage:
 		m.Message = c.str()
+	case keyLength:
+		m.Length = c.uint()
+	case keyEncoding:
+		m.Encoding = uint8(min(c.uint(), 255))
 	default:
 		c.skip()
 	}

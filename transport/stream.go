@@ -1,0 +1,264 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/meshnode/meshnode/internal/wire"
+)
+
+// Stream is a call with many messages each way. One goroutine may send while
+// another receives; neither half is safe for several at once.
+//
+// Invariant: out and in end separately. ended is set once, when the status is
+// known: on the caller's side by the reply, a cancel, the deadline or the
+// connection's end; on the server's by Incoming.Reply or the caller's cancel.
+type Stream struct {
+	conn   *Conn
+	out    *sender
+	in     recvQueue
+	ctx    context.Context // of sends; ends with the stream
+	cancel context.CancelCauseFunc
+
+	// Of the caller's side.
+	reply    *Reply
+	accepted chan struct{} // capacity 1
+	stop     func() bool   // ends watching the caller's context
+
+	// Of the server's side.
+	call *Incoming
+}
+
+func newStream(c *Conn, id uint64) *Stream {
+	s := &Stream{conn: c, out: c.newSender(id)}
+	s.in = recvQueue{conn: c, out: s.out, window: c.ownWindow, left: c.ownWindow, wake: make(chan struct{}, 1)}
+	return s
+}
+
+func newServerStream(c *Conn, in *Incoming) *Stream {
+	s := newStream(c, in.id)
+	s.call = in
+	return s
+}
+
+// Open opens a stream and waits until the peer has accepted it, refused it
+// (with a Reply whose Code is not 0, and no stream), or ended. ctx and
+// req.Deadline bound the stream's whole life; on their end the peer is told.
+// Errors are those of Call.
+func (c *Conn) Open(ctx context.Context, req *Request) (*Stream, *Reply, error) {
+	r := c.ep.getReply(c)
+	s := newStream(c, 0)
+	s.reply, r.stream, s.accepted = r, s, make(chan struct{}, 1)
+	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	if err := c.startStream(r, s, req); err != nil {
+		s.cancel(err)
+		c.ep.putReply(r)
+		return nil, nil, err
+	}
+	s.stop = context.AfterFunc(ctx, func() { s.abort(ctx.Err()) })
+	select {
+	case <-s.accepted:
+		return s, nil, nil
+	case <-r.done:
+	}
+	select { // both may have come
+	case <-s.accepted:
+		r.done <- struct{}{}
+		return s, nil, nil
+	default:
+	}
+	s.Close()
+	if r.err != nil {
+		return nil, nil, r.err
+	}
+	if err := r.parse(); err != nil {
+		return nil, nil, err
+	}
+	if r.Code == CodeOK {
+		r.Code, r.Meta = CodeInternal, message("the peer ended the stream without accepting it")
+	}
+	return nil, r, nil
+}
+
+// startStream queues the open frame.
+func (c *Conn) startStream(r *Reply, s *Stream, req *Request) error {
+	if err := c.checkSize(req); err != nil {
+		return err
+	}
+	if len(req.Body) > wire.Chunk {
+		return unsent(ErrBodyTooLarge) // what is long goes by messages
+	}
+	r.sending = s.out
+	return c.queueCall(r, req, asOpen)
+}
+
+// Accept tells the caller that the stream is served here. Nothing can be sent
+// or received before. It is called once, on the server's side.
+func (s *Stream) Accept() {
+	c := s.conn
+	s.ctx = s.call.Context()
+	context.AfterFunc(s.ctx, func() { s.fail(s.ctx.Err()) })
+	c.out.mu.Lock()
+	if c.out.err != nil {
+		c.out.mu.Unlock()
+		return
+	}
+	c.addSenderLocked(s.out)
+	c.controlLocked(byFlusher, func(buf []byte) []byte { return wire.AppendWindow(buf, s.out.id, 0) })
+}
+
+// Send sends a message and waits while the peer's window is full. msg is not
+// used after it has returned. Errors: ErrStreamEnded when the other side has
+// ended the stream (Recv then says how), ErrBodyTooLarge, ErrStalled,
+// ErrClosed, and that of the context.
+func (s *Stream) Send(msg []byte) error {
+	c := s.conn
+	if len(msg) > c.maxBody {
+		c.ep.stats.add(BodiesTooLarge, 1)
+		return ErrBodyTooLarge
+	}
+	for most := c.maxPart(); ; {
+		n := min(len(msg), most)
+		if err := c.sendPart(s.ctx, s.out, msg[:n], n < len(msg)); err != nil {
+			return s.sendError(err)
+		}
+		if msg = msg[n:]; len(msg) == 0 {
+			return nil
+		}
+	}
+}
+
+func (s *Stream) sendError(err error) error {
+	if errors.Is(err, context.Canceled) && s.cancel != nil {
+		return context.Cause(s.ctx)
+	}
+	return err
+}
+
+// CloseSend says that no more messages come from this side, the caller's.
+func (s *Stream) CloseSend() error {
+	c := s.conn
+	c.out.mu.Lock()
+	if c.out.err != nil || s.out.err != nil {
+		c.out.mu.Unlock()
+		return nil
+	}
+	s.out.err = ErrSendClosed
+	delete(c.flow.senders, s.out.id)
+	c.controlLocked(byFlusher, func(buf []byte) []byte { return wire.AppendHalfClose(buf, s.out.id) })
+	return nil
+}
+
+// Recv gives the next message, valid until the following call. io.EOF: the
+// other side has sent its last one; on the caller's side Status then says how
+// the stream ended. Other errors say why nothing more comes.
+func (s *Stream) Recv() ([]byte, error) {
+	for {
+		msg, state, err := s.in.next(s.conn.ep.cfg.MaxBody)
+		switch state {
+		case recvReady:
+			return msg, nil
+		case recvEnded:
+			return nil, io.EOF
+		case recvFailed:
+			if err == ErrBodyTooLarge {
+				s.conn.ep.stats.add(BodiesTooLarge, 1)
+				s.abort(err)
+			}
+			return nil, err
+		}
+		<-s.in.wake
+	}
+}
+
+// Status is the reply that ended the stream, on the caller's side, after Recv
+// has given io.EOF. It is valid until Close.
+func (s *Stream) Status() (*Reply, error) {
+	if s.reply.err != nil {
+		return nil, s.reply.err
+	}
+	return s.reply, s.reply.parse()
+}
+
+// Close lets go of the stream, on the caller's side. One that has not ended is
+// cancelled. It must be called; nothing of the stream may be used after.
+func (s *Stream) Close() {
+	s.abort(context.Canceled)
+	s.stop()
+	s.discard()
+}
+
+// discard drops what was not received.
+func (s *Stream) discard() {
+	s.conn.stopSender(s.out, ErrStreamEnded)
+	s.in.discard()
+}
+
+// abort ends a stream from here, if it has not ended: on the caller's side the
+// peer is told.
+func (s *Stream) abort(why error) {
+	if s.call != nil {
+		s.fail(why)
+		return
+	}
+	c := s.conn
+	r, _ := c.pend.take(s.out.id)
+	if r == nil {
+		return
+	}
+	c.cancel(r.id, why)
+	r.finish(why)
+	c.left()
+}
+
+// fail ends both halves for the given reason.
+func (s *Stream) fail(why error) {
+	s.conn.stopSender(s.out, why)
+	if s.cancel != nil {
+		s.cancel(why)
+	}
+	s.in.fail(why)
+}
+
+// finished handles the end of the caller's side: by a reply, or by err.
+func (s *Stream) finished(err error) {
+	if err != nil {
+		s.fail(err)
+		return
+	}
+	s.conn.stopSender(s.out, ErrStreamEnded)
+	s.cancel(ErrStreamEnded)
+	s.in.end()
+}
+
+// halfClosed handles a half-close frame.
+func (c *Conn) halfClosed(id uint64) error {
+	s, _, known := c.serving.receiver(id)
+	if !known || id&1 != c.serving.odd {
+		return ErrUnexpectedFrame
+	}
+	if s != nil {
+		s.in.end()
+	}
+	return nil
+}
+
+// windowFrame handles a window frame: credit or, on a stream that was opened
+// here, by no credit at all, that the peer accepts it.
+func (c *Conn) windowFrame(id, credit uint64) error {
+	if id == 0 || credit > 0 {
+		return c.granted(id, credit)
+	}
+	s, known := c.pend.stream(id)
+	if !known {
+		return ErrUnexpectedFrame
+	}
+	if s != nil {
+		select {
+		case s.accepted <- struct{}{}:
+		default:
+		}
+	}
+	return nil
+}
