@@ -9,7 +9,7 @@ import (
 )
 
 // Request is a call to send. The caller keeps it; nothing of it is used after
-// Call, Open or Notify has returned, which set Meta.Timeout and Meta.Length.
+// Call, Open or Notify has returned, which only read it.
 type Request struct {
 	Method   string
 	Meta     Meta
@@ -64,7 +64,8 @@ const (
 // queueCall registers a call and queues its first frame. On an error the call
 // is provably unsent.
 func (c *Conn) queueCall(r *Reply, req *Request, shape callShape) error {
-	if err := c.setTimeout(req, r); err != nil {
+	meta := req.Meta
+	if err := c.setTimeout(&meta, req, r); err != nil {
 		return err
 	}
 	c.out.mu.Lock()
@@ -80,18 +81,19 @@ func (c *Conn) queueCall(r *Reply, req *Request, shape callShape) error {
 	c.ep.stats.add(CallsSent, 1)
 	// What a write by our own hand meets, the call learns by the connection's end.
 	if shape == asCall && c.out.directLocked(req.Body) {
-		_ = c.sent(c.directCallLocked(r, req))
+		_ = c.sent(c.directCallLocked(r, req, &meta))
 		return nil
 	}
 	from := len(c.out.buf)
 	buf, at := wire.Begin(c.out.buf)
 	switch shape {
 	case asCall:
-		buf = append(wire.AppendCall(buf, r.id, req.Method, &req.Meta), req.Body...)
+		buf = append(wire.AppendCall(buf, r.id, req.Method, &meta), req.Body...)
 	case asHeader:
-		buf = wire.AppendCall(buf, r.id, req.Method, &req.Meta)
+		meta.Length = uint64(len(req.Body))
+		buf = wire.AppendCall(buf, r.id, req.Method, &meta)
 	case asOpen:
-		buf = append(wire.AppendOpen(buf, r.id, req.Method, &req.Meta), req.Body...)
+		buf = append(wire.AppendOpen(buf, r.id, req.Method, &meta), req.Body...)
 	}
 	c.out.buf = wire.End(buf, at)
 	if r.sending != nil {
@@ -110,9 +112,9 @@ func (c *Conn) queueCall(r *Reply, req *Request, shape callShape) error {
 }
 
 // directCallLocked writes a call whose body is worth no copy.
-func (c *Conn) directCallLocked(r *Reply, req *Request) error {
-	buf, at := wire.Begin(make([]byte, 0, headerBound(len(req.Method), &req.Meta)))
-	buf = wire.EndSplit(wire.AppendCall(buf, r.id, req.Method, &req.Meta), at, len(req.Body))
+func (c *Conn) directCallLocked(r *Reply, req *Request, meta *Meta) error {
+	buf, at := wire.Begin(make([]byte, 0, headerBound(len(req.Method), meta)))
+	buf = wire.EndSplit(wire.AppendCall(buf, r.id, req.Method, meta), at, len(req.Body))
 	r.end = c.out.queued + uint64(len(buf)+len(req.Body))
 	return c.out.writeDirectLocked(buf, req.Body)
 }
@@ -122,7 +124,6 @@ func (c *Conn) directCallLocked(r *Reply, req *Request) error {
 func (c *Conn) startInParts(ctx context.Context, r *Reply, req *Request) error {
 	s := c.newSender(0)
 	s.end, r.sending = &r.end, s
-	req.Meta.Length = uint64(len(req.Body))
 	if err := c.queueCall(r, req, asHeader); err != nil {
 		return err
 	}
@@ -155,8 +156,8 @@ func withDeadline(ctx context.Context, due time.Time) (context.Context, context.
 // deadline would overflow.
 const forever = 100 * 365 * 24 * time.Hour
 
-// setTimeout puts the time left until the call's deadline into its header and r.
-func (c *Conn) setTimeout(req *Request, r *Reply) error {
+// setTimeout puts the time left until the call's deadline into m and r.
+func (c *Conn) setTimeout(m *Meta, req *Request, r *Reply) error {
 	r.due, r.end = 0, never
 	if req.Deadline.IsZero() {
 		return nil
@@ -165,7 +166,7 @@ func (c *Conn) setTimeout(req *Request, r *Reply) error {
 	if left == 0 {
 		left = time.Until(req.Deadline)
 	}
-	if req.Meta.Timeout = left; left <= 0 {
+	if m.Timeout = left; left <= 0 {
 		return context.DeadlineExceeded
 	}
 	if left < forever {
@@ -200,12 +201,16 @@ func (c *Conn) sent(err error) error {
 	return err
 }
 
+// callsWait is how many times as much may be queued before calls are refused
+// as before replies wait: what our own callers queue is bounded by them, too.
+const callsWait = 4
+
 // writableLocked tells why nothing can be queued now, if so.
 func (c *Conn) writableLocked() error {
 	if c.out.err != nil {
 		return ErrClosed
 	}
-	if len(c.out.buf) >= c.out.limit {
+	if len(c.out.buf) >= callsWait*c.out.limit {
 		c.ep.stats.add(WriteQueueFull, 1)
 		return ErrWriteQueueFull
 	}
@@ -308,8 +313,9 @@ func (c *Conn) Notify(req *Request) error {
 		c.ep.stats.add(BodiesTooLarge, 1)
 		return unsent(ErrBodyTooLarge)
 	}
+	meta := req.Meta
 	var unused Reply
-	if err := c.setTimeout(req, &unused); err != nil {
+	if err := c.setTimeout(&meta, req, &unused); err != nil {
 		return err
 	}
 	c.out.mu.Lock()
@@ -323,7 +329,7 @@ func (c *Conn) Notify(req *Request) error {
 	}
 	from := len(c.out.buf)
 	buf, at := wire.Begin(c.out.buf)
-	buf = wire.AppendNotify(buf, req.Method, &req.Meta)
+	buf = wire.AppendNotify(buf, req.Method, &meta)
 	c.out.buf = wire.End(append(buf, req.Body...), at)
 	_ = c.sent(c.out.releaseLocked(from, byFlusher))
 	return nil

@@ -171,23 +171,23 @@ func TestPing(t *testing.T) {
 
 // A body as large as the limit goes through both ways. One byte more is refused
 // before it is sent, and hurts nobody else.
-func TestFrameLimit(t *testing.T) {
+func TestBodyLimit(t *testing.T) {
 	const limit = 200_000
 	overAll(t, func(l *lab) {
 		h := l.host(Config{Name: "b", Handler: methods{
 			"echo": echo{}.ServeCall,
 			"long": func(in *Incoming) { _ = in.Reply(CodeOK, nil, make([]byte, limit)) },
-		}, MaxFrame: limit})
+		}, Limits: Limits{MaxBody: limit}})
 		c := l.dial(l.endpoint(Config{Name: "a"}), h) // its own limit is larger: the smaller counts
-		most := limit - headerBound(len("echo"), &Meta{})
+		const most = limit
 		body := bytes.Repeat([]byte("b"), most)
 		if got := call(l, c, "echo", body); !bytes.Equal(got, body) {
 			l.Errorf("%d bytes came back as %d", most, len(got))
 		}
 		_, err := c.Call(context.Background(), &Request{Method: "echo", Body: append(body, 'x')})
-		is(l, "one byte more", err, ErrFrameTooLarge, true)
-		is(l, "one-way", c.Notify(&Request{Method: "echo", Body: make([]byte, limit)}), ErrFrameTooLarge, true)
-		counts(l, c.ep, FramesTooLarge, 2)
+		is(l, "one byte more", err, ErrBodyTooLarge, true)
+		is(l, "one-way", c.Notify(&Request{Method: "echo", Body: make([]byte, limit)}), ErrBodyTooLarge, true)
+		counts(l, c.ep, BodiesTooLarge, 2)
 		call(l, c, "echo", []byte("still there"))
 
 		r, err := h.far(l).Call(context.Background(), &Request{Method: "any", Body: make([]byte, limit-200)})
@@ -212,7 +212,7 @@ func TestReplyOverTheLimit(t *testing.T) {
 			h := l.host(Config{Name: "b", Handler: methods{"long": reply, "echo": echo{}.ServeCall}})
 			client := Config{Name: "a"}
 			if name == "body" {
-				client.MaxFrame = 4096
+				client.MaxBody = 4096
 			}
 			c := l.dial(l.endpoint(client), h)
 			r, err := c.Call(context.Background(), &Request{Method: "long"})
@@ -222,7 +222,7 @@ func TestReplyOverTheLimit(t *testing.T) {
 			same(t, "code", r.Code, CodeResourceExhausted)
 			same(t, "body", len(r.Body), 0)
 			r.Release()
-			counts(t, h.Endpoint, FramesTooLarge, 1)
+			counts(t, h.Endpoint, BodiesTooLarge, 1)
 			call(t, c, "echo", []byte("still there"))
 		})
 	}
@@ -239,8 +239,8 @@ func TestHeaderOverTheLimit(t *testing.T) {
 		"pairs":    {Method: "m", Meta: Meta{User: make([]Pair, wire.MaxPairs+1)}},
 	} {
 		_, err := c.Call(context.Background(), req)
-		is(t, name, err, ErrFrameTooLarge, true)
-		is(t, name+" one-way", c.Notify(req), ErrFrameTooLarge, true)
+		is(t, name, err, ErrBodyTooLarge, true)
+		is(t, name+" one-way", c.Notify(req), ErrBodyTooLarge, true)
 	}
 	most := &Request{Method: "m", Meta: Meta{User: make([]Pair, wire.MaxPairs)}}
 	r, err := c.Call(context.Background(), most)
@@ -248,7 +248,7 @@ func TestHeaderOverTheLimit(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Release()
-	counts(t, c.ep, FramesTooLarge, 6)
+	counts(t, c.ep, BodiesTooLarge, 6)
 }
 
 // One request may be on its way to many peers: Call only reads it.

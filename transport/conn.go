@@ -117,8 +117,13 @@ func limitsOf(h *wire.Hello, cfg *Config) peerLimits {
 	return l
 }
 
-// credit reads a window of a hello.
-func credit(n uint64) int64 { return int64(min(n, maxCredit)) }
+// credit reads a window of a hello. Who names none has that of the protocol.
+func credit(n uint64) int64 {
+	if n == 0 {
+		n = wire.DefaultWindow
+	}
+	return int64(min(n, maxCredit))
+}
 
 // run starts the connection's reader. Its flusher runs when there is something
 // to write.

@@ -21,8 +21,8 @@ func newEnds() *ends {
 }
 
 func (e *ends) ServeCall(in *Incoming) {
-	e.started <- Incoming{Due: in.Due, ctx: in.ctx}
 	ctx := in.Context()
+	e.started <- Incoming{Due: in.Due, ctx: in.ctx}
 	<-ctx.Done()
 	e.ended <- ctx.Err()
 	hold(e.release)

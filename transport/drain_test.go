@@ -160,12 +160,12 @@ func TestDrainWritesRepliesThatWait(t *testing.T) {
 	l := &lab{t, newMemNet(1024)}
 	const calls = 40
 	body := make([]byte, 4<<10)
-	h := l.host(Config{Name: "b", MaxFrame: 8 << 10, Handler: methods{
+	h := l.host(Config{Name: "b", Limits: Limits{MaxQueued: 32 << 10}, Handler: methods{
 		"m": func(in *Incoming) { _ = in.Reply(CodeOK, nil, body) },
 	}})
 	r := l.greeted(h)
 	for id := range uint64(calls) {
-		r.sendCall(id+1, "m")
+		r.sendCall(2*id+1, "m")
 	}
 	far := h.far(t)
 	eventually(t, "full queue", func() bool {
@@ -180,7 +180,7 @@ func TestDrainWritesRepliesThatWait(t *testing.T) {
 		case wire.KindReply:
 			replies++
 		case wire.KindGoAway:
-			same(t, "last id", head.ID, calls)
+			same(t, "last id", head.ID, 2*calls-1)
 			goaways++
 		}
 	}

@@ -16,16 +16,16 @@ import (
 
 // Defaults of Config.
 const (
-	DefaultMaxBody          = 4 << 20          // bytes
-	DefaultMaxCalls         = 16384            // in flight on one connection
-	DefaultMaxServed        = 65536            // in flight over all connections
-	DefaultWindow           = 256 << 10        // bytes, of one stream
-	DefaultConnWindow       = 256 << 10        // bytes, of one connection
-	DefaultMaxUnread        = 64 << 20         // bytes, of one connection
-	DefaultMaxQueued        = 16 << 20         // bytes, of one connection
-	DefaultMaxIncomplete    = 1 << 30          // bytes, over all connections
-	DefaultKeepalive        = 15 * time.Second // of silence before a ping
-	DefaultKeepaliveTimeout = 10 * time.Second // for the answer
+	DefaultMaxBody          = 4 << 20            // bytes
+	DefaultMaxCalls         = 16384              // in flight on one connection
+	DefaultMaxServed        = 65536              // in flight over all connections
+	DefaultWindow           = wire.DefaultWindow // bytes, of one stream
+	DefaultConnWindow       = 256 << 10          // bytes, of one connection
+	DefaultMaxUnread        = 64 << 20           // bytes, of one connection
+	DefaultMaxQueued        = 16 << 20           // bytes, of one connection
+	DefaultMaxIncomplete    = 1 << 30            // bytes, over all connections
+	DefaultKeepalive        = 15 * time.Second   // of silence before a ping
+	DefaultKeepaliveTimeout = 10 * time.Second   // for the answer
 	DefaultIdleTimeout      = 10 * time.Minute
 	DefaultStallTimeout     = 60 * time.Second
 	DefaultWriteTimeout     = 10 * time.Second // a write that takes longer ends the connection
@@ -56,7 +56,7 @@ type Limits struct {
 	MaxCalls      int // calls in flight on one connection, each way
 	MaxServed     int // calls being served, over all connections
 	MaxIncomplete int // bytes of requests whose bodies are arriving, over all connections
-	MaxQueued     int // bytes that wait to be written; then calls are refused and replies wait
+	MaxQueued     int // bytes that wait to be written; then replies wait, and calls are refused at four times that
 	MaxUnread     int // bytes of streams that arrived and were not received, of one connection
 	Window        int // bytes of one stream under way, 1 KiB or more
 	ConnWindow    int // bytes of all streams and long bodies of a connection under way, 1 KiB or more

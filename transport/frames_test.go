@@ -42,40 +42,30 @@ func stream(bodies [][]byte) []byte {
 	return b
 }
 
-// However a stream is cut into reads, the same frames come out of it, and those
-// that are owned stay what they were.
+// However a stream is cut into reads, the same frames come out of it.
 func TestFramesFromAnyChunks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		sizes := rapid.SliceOfN(rapid.OneOf(rapid.IntRange(0, 200), rapid.IntRange(3000, 5000),
-			rapid.IntRange(maxReadBuffer-10, maxReadBuffer+10), rapid.Just(3*maxReadBuffer)), 1, 12).Draw(t, "frames")
+			rapid.IntRange(wire.MaxFrame-10, wire.MaxFrame), rapid.Just(wire.Chunk)), 1, 12).Draw(t, "frames")
 		bodies := make([][]byte, len(sizes))
 		for i, n := range sizes {
 			bodies[i] = bytes.Repeat([]byte{byte(i + 1)}, n)
 		}
 		cuts := rapid.SliceOfN(rapid.OneOf(rapid.IntRange(1, 9), rapid.IntRange(1, 70_000)), 1, 8).Draw(t, "cuts")
 		in := &chunks{data: stream(bodies), sizes: cuts}
-		f := frameReader{r: in, limit: 1 << 20}
-		owned := map[int][]byte{}
+		f := frameReader{r: in, limit: wire.MaxFrame}
 		for i, want := range bodies {
 			ready, reads := f.ready(), in.n
-			frame, mine, err := f.next()
+			frame, err := f.next()
 			if err != nil || !bytes.Equal(frame, want) {
 				t.Fatalf("frame %d: %d bytes, %v, want %d bytes", i, len(frame), err, len(want))
-			}
-			if mine {
-				owned[i] = frame
 			}
 			if ready && in.n != reads {
 				t.Fatalf("frame %d of %d bytes was called ready and had to be read", i, len(want))
 			}
 		}
-		if _, _, err := f.next(); err != io.EOF {
+		if _, err := f.next(); err != io.EOF {
 			t.Fatalf("behind the last frame: %v, want EOF", err)
-		}
-		for i, frame := range owned {
-			if !bytes.Equal(frame, bodies[i]) {
-				t.Fatalf("owned frame %d was overwritten", i)
-			}
 		}
 		if len(f.buf) > maxReadBuffer {
 			t.Fatalf("the buffer grew to %d bytes", len(f.buf))
@@ -85,9 +75,9 @@ func TestFramesFromAnyChunks(t *testing.T) {
 
 // A stream that ends or breaks inside a frame is told from one that ends well.
 func TestFrameCutAnywhere(t *testing.T) {
-	for _, size := range []int{0, 5, maxReadBuffer + 5} {
+	for _, size := range []int{0, 5, wire.MaxFrame} {
 		whole := stream([][]byte{make([]byte, size)})
-		for _, n := range []int{0, 1, 3, 4, 5, 8, maxReadBuffer, len(whole) - 1} {
+		for _, n := range []int{0, 1, 3, 4, 5, 8, minReadBuffer, wire.MaxFrame, len(whole) - 1} {
 			if n >= len(whole) {
 				continue
 			}
@@ -95,12 +85,12 @@ func TestFrameCutAnywhere(t *testing.T) {
 			if n == 0 {
 				want = io.EOF
 			}
-			f := frameReader{r: bytes.NewReader(whole[:n]), limit: 1 << 20}
-			_, _, err := f.next()
+			f := frameReader{r: bytes.NewReader(whole[:n]), limit: wire.MaxFrame}
+			_, err := f.next()
 			same(t, "end", err, want)
 			broken := errors.New("broken")
-			f = frameReader{r: io.MultiReader(bytes.NewReader(whole[:n]), iotest.ErrReader(broken)), limit: 1 << 20}
-			_, _, err = f.next()
+			f = frameReader{r: io.MultiReader(bytes.NewReader(whole[:n]), iotest.ErrReader(broken)), limit: wire.MaxFrame}
+			_, err = f.next()
 			same(t, "break", err, broken)
 		}
 	}
@@ -108,14 +98,14 @@ func TestFrameCutAnywhere(t *testing.T) {
 
 // The error of a read that also brought bytes comes after these bytes.
 func TestDataWithError(t *testing.T) {
-	data := stream([][]byte{[]byte("one"), make([]byte, 3*maxReadBuffer), []byte("three")})
-	f := frameReader{r: iotest.DataErrReader(bytes.NewReader(data)), limit: 1 << 20}
+	data := stream([][]byte{[]byte("one"), make([]byte, wire.MaxFrame), []byte("three")})
+	f := frameReader{r: iotest.DataErrReader(bytes.NewReader(data)), limit: wire.MaxFrame}
 	for i := range 3 {
-		if _, _, err := f.next(); err != nil {
+		if _, err := f.next(); err != nil {
 			t.Fatalf("frame %d: %v", i, err)
 		}
 	}
-	_, _, err := f.next()
+	_, err := f.next()
 	same(t, "end", err, io.EOF)
 }
 
@@ -125,30 +115,30 @@ func TestFrameReaderLimit(t *testing.T) {
 		want error
 	}{{999, nil}, {1000, nil}, {1001, ErrFrameTooLarge}} {
 		f := frameReader{r: bytes.NewReader(stream([][]byte{make([]byte, c.size)})), limit: 1000}
-		_, _, err := f.next()
+		_, err := f.next()
 		same(t, "error", err, c.want)
 	}
 	// Lengths that a 32-bit int takes for negative.
 	for _, length := range []string{"\x80\x00\x00\x00", "\xff\xff\xff\xff", "\xff\xff\xff\xfc"} {
 		f := frameReader{r: bytes.NewReader([]byte(length + "xxxx")), limit: 1000}
-		_, _, err := f.next()
+		_, err := f.next()
 		same(t, "error", err, ErrFrameTooLarge)
 	}
 }
 
 // A declared length costs nothing: memory follows the bytes that came.
 func TestDeclaredLengthCostsNothing(t *testing.T) {
-	for _, come := range []int{0, 1, 100_000, 1 << 20} {
-		data := stream([][]byte{make([]byte, DefaultMaxFrame)})[:wire.Prefix+come]
+	for _, come := range []int{0, 1, 1000, 10_000, 100_000} {
+		data := stream([][]byte{make([]byte, wire.MaxFrame)})[:wire.Prefix+come]
 		grown := allocated(func() {
-			f := frameReader{r: bytes.NewReader(data), limit: DefaultMaxFrame}
-			_, _, err := f.next()
+			f := frameReader{r: bytes.NewReader(data), limit: wire.MaxFrame}
+			_, err := f.next()
 			if err != io.ErrUnexpectedEOF && err != io.EOF {
 				t.Error(err)
 			}
 		})
-		if most := uint64(4*come + 3*maxReadBuffer); grown > most {
-			t.Errorf("%d of 4 MiB came and cost %d bytes, more than %d", come, grown, most)
+		if most := uint64(6*come + 3*minReadBuffer); grown > most {
+			t.Errorf("%d bytes of a frame came and cost %d bytes, more than %d", come, grown, most)
 		}
 	}
 }
@@ -174,14 +164,14 @@ func TestDeclaredLengthsOfMany(t *testing.T) {
 	eventually(t, "connections", func() bool { return h.Conns() == strangers })
 	grown := allocated(func() {
 		for _, r := range raws {
-			r.write(append(binaryLength(DefaultMaxFrame), "\x93\x02\xa1m\x80"...))
+			r.write(append(binaryLength(wire.MaxFrame), "\x93\x02\xa1m\x80"...))
 		}
 		for _, r := range raws {
 			eventually(t, "read", func() bool { return r.nc.(*memConn).out.buffered() == 0 })
 		}
 	})
-	if most := uint64(strangers * 3 * maxReadBuffer); grown > most {
-		t.Errorf("%d strangers who declared 4 MiB each cost %d bytes, more than %d", strangers, grown, most)
+	if most := uint64(strangers * 3 * minReadBuffer); grown > most {
+		t.Errorf("%d strangers who declared the longest frame cost %d bytes, more than %d", strangers, grown, most)
 	}
 	same(t, "protocol errors", h.stats.Get(ProtocolErrors), 0)
 }

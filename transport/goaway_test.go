@@ -26,17 +26,17 @@ func TestGoAwayDividesCalls(t *testing.T) {
 		var calls [3]<-chan answer
 		for i := range calls {
 			calls[i] = goCall(context.Background(), c, &Request{Method: "m"})
-			if _, h, _ := r.next(); h.Kind != wire.KindCall || h.ID != uint64(i+1) {
+			if _, h, _ := r.next(); h.Kind != wire.KindCall || h.ID != uint64(2*i+1) {
 				l.Fatalf("%v %d arrived as call %d", h.Kind, h.ID, i+1)
 			}
 		}
-		r.send(goAway(2, 0, "going"))
+		r.send(goAway(3, 0, "going"))
 		is(l, "above the last id", receive(l, "end of the third", calls[2]).err, ErrShutdown, true)
 		_, err := c.Call(context.Background(), &Request{Method: "m"})
 		is(l, "new call", err, ErrShutdown, true)
 		is(l, "new one-way call", c.Notify(&Request{Method: "m"}), ErrShutdown, true)
 		same(l, "still open", c.Err(), nil)
-		r.send(reply(2, "two"))
+		r.send(reply(3, "two"))
 		r.send(reply(1, "one"))
 		for _, ch := range calls[:2] {
 			if a := receive(l, "accepted call", ch); a.err != nil {
@@ -114,14 +114,14 @@ func TestGoAwayWhileServing(t *testing.T) {
 			hold(release)
 			_ = in.Reply(CodeOK, nil, []byte("done"))
 		}}})
-		r.sendCall(1, "m")
+		r.sendCall(2, "m")
 		receive(l, "call", started)
 		r.send(goAway(0, 0, ""))
 		eventually(l, "goaway", func() bool { return c.parting.Load() != nil })
 		same(l, "open while it serves", c.Err(), nil)
 		close(release)
 		_, h, body := r.next()
-		same(l, "reply", fmt.Sprintf("%v %d %s", h.Kind, h.ID, body), "reply 1 done")
+		same(l, "reply", fmt.Sprintf("%v %d %s", h.Kind, h.ID, body), "reply 2 done")
 		r.ended()
 	})
 }
@@ -143,7 +143,7 @@ func TestDrainByFrames(t *testing.T) {
 		go func() { h.Drain(context.Background()); close(drained) }()
 		_, head, _ := r.next()
 		same(l, "announced", fmt.Sprintf("%v %d %d", head.Kind, head.ID, head.Code), "goaway 5 0")
-		r.sendCall(6, "m")
+		r.sendCall(7, "m")
 		r.sendCall(9, "m")
 		far := h.far(l)
 		_, err := far.Call(context.Background(), &Request{Method: "m"})
@@ -170,7 +170,7 @@ func TestDrainIsBounded(t *testing.T) {
 		"peer that does not close": func(*lab, *host, *raw) {},
 		"peer that does not read": func(l *lab, h *host, r *raw) {
 			for id := range uint64(5) {
-				r.sendCall(id+1, "big")
+				r.sendCall(2*id+1, "big")
 			}
 			eventually(l, "replies", func() bool {
 				return h.stats.Get(CallsReceived) == 5 && h.far(l).serving.empty()
@@ -179,7 +179,7 @@ func TestDrainIsBounded(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := &lab{t, newMemNet(1024)}
-			h := l.host(Config{Name: "b", MaxFrame: 16 << 10, Handler: methods{
+			h := l.host(Config{Name: "b", Limits: Limits{MaxBody: 16 << 10}, Handler: methods{
 				"wait": func(in *Incoming) { <-in.Context().Done() },
 				"big":  func(in *Incoming) { _ = in.Reply(CodeOK, nil, make([]byte, 8<<10)) },
 			}})

@@ -28,8 +28,8 @@ func TestSilentServer(t *testing.T) {
 	overAll(t, func(l *lab) {
 		addr := l.silent()
 		for name, cfg := range map[string]Config{
-			"handshake": {HandshakeTimeout: soon, DialTimeout: time.Hour},
-			"dial":      {HandshakeTimeout: time.Hour, DialTimeout: soon},
+			"handshake": {Limits: Limits{HandshakeTimeout: soon, DialTimeout: time.Hour}},
+			"dial":      {Limits: Limits{HandshakeTimeout: time.Hour, DialTimeout: soon}},
 		} {
 			ep := l.endpoint(cfg)
 			_, err := ep.Dial(context.Background(), addr, "")
@@ -37,7 +37,7 @@ func TestSilentServer(t *testing.T) {
 			isNot(l, name+" timeout", err, context.DeadlineExceeded)
 			counts(l, ep, DialsFailed, 1)
 		}
-		ep := l.endpoint(Config{HandshakeTimeout: time.Hour, DialTimeout: time.Hour})
+		ep := l.endpoint(Config{Limits: Limits{HandshakeTimeout: time.Hour, DialTimeout: time.Hour}})
 		ctx, cancel := context.WithTimeout(context.Background(), soon)
 		_, err := ep.Dial(ctx, addr, "")
 		cancel()
@@ -53,7 +53,7 @@ func TestSilentServer(t *testing.T) {
 // A network that does not connect counts as our limit, not as the caller's.
 func TestDialTimeoutOfTheNetwork(t *testing.T) {
 	l := &lab{t, hung{newMemNet(100)}}
-	ep := l.endpoint(Config{DialTimeout: 20 * time.Millisecond})
+	ep := l.endpoint(Config{Limits: Limits{DialTimeout: 20 * time.Millisecond}})
 	_, err := ep.Dial(context.Background(), "127.0.0.1:1", "")
 	is(t, "dial", err, ErrHandshakeTimeout, false)
 	isNot(t, "dial", err, context.DeadlineExceeded)
@@ -70,7 +70,7 @@ func (hung) Dial(ctx context.Context, _ string) (net.Conn, error) {
 // Strangers who don't finish their greeting are limited, and told so.
 func TestTooManyStrangers(t *testing.T) {
 	l := &lab{t, newMemNet(1000)}
-	h := l.host(Config{Name: "b", HandshakeTimeout: time.Hour})
+	h := l.host(Config{Name: "b", Limits: Limits{HandshakeTimeout: time.Hour}})
 	strangers := make([]*raw, maxGreeting)
 	for i := range strangers {
 		strangers[i] = l.raw(h)
@@ -114,10 +114,10 @@ func TestEndpointClose(t *testing.T) {
 
 func TestConfig(t *testing.T) {
 	for name, cfg := range map[string]Config{
-		"MaxFrame":     {MaxFrame: 1023},
-		"MaxFrame ":    {MaxFrame: MaxMaxFrame + 1},
-		"MaxFrame  ":   {MaxFrame: -1},
-		"MaxCalls":     {MaxCalls: -1},
+		"MaxBody":      {Limits: Limits{MaxBody: 1023}},
+		"MaxBody ":     {Limits: Limits{MaxBody: MaxMaxBody + 1}},
+		"MaxBody  ":    {Limits: Limits{MaxBody: -1}},
+		"MaxCalls":     {Limits: Limits{MaxCalls: -1}},
 		"node name":    {Name: "a b"},
 		"cluster name": {Cluster: strings.Repeat("c", wire.MaxName+1)},
 	} {
@@ -126,7 +126,7 @@ func TestConfig(t *testing.T) {
 		}
 	}
 	ep := newEndpoint(t, Config{})
-	same(t, "frame limit", ep.cfg.MaxFrame, 4<<20)
+	same(t, "body limit", ep.cfg.MaxBody, 4<<20)
 	same(t, "call limit", ep.cfg.MaxCalls, DefaultMaxCalls)
 	same(t, "write timeout", ep.cfg.WriteTimeout, DefaultWriteTimeout)
 	same(t, "handshake timeout", ep.cfg.HandshakeTimeout, DefaultHandshakeTimeout)

@@ -176,7 +176,7 @@ func (ep *Endpoint) check(h *wire.Hello, want string) error {
 		return fmt.Errorf("%w: %s", ErrGossipKey, keyDifference(h.KeyID, ep.cfg.KeyID))
 	case want != "" && h.Name != want:
 		return fmt.Errorf("%w: it is %q, not %q", ErrWrongPeer, h.Name, want)
-	case h.Window < minWindow || h.ConnWindow < minWindow:
+	case credit(h.Window) < minWindow || credit(h.ConnWindow) < minWindow:
 		return fmt.Errorf("%w: a window of less than %d bytes", ErrProtocol, minWindow)
 	}
 	return nil

@@ -153,7 +153,7 @@ func TestStrangers(t *testing.T) {
 // A stranger who goes away in the middle leaves nothing.
 func TestStrangerLeaves(t *testing.T) {
 	overAll(t, func(l *lab) {
-		h := l.host(Config{Name: "b", HandshakeTimeout: time.Hour})
+		h := l.host(Config{Name: "b", Limits: Limits{HandshakeTimeout: time.Hour}})
 		bytes := helloFrame([]byte(wire.Preface), &wire.Hello{Version: wire.Version})
 		for n := 1; n < len(bytes); n += 7 {
 			r := l.raw(h)
@@ -192,12 +192,12 @@ func TestDiallerChecks(t *testing.T) {
 // Limits of the hello count where they are smaller than ours.
 func TestHelloLimits(t *testing.T) {
 	for _, c := range []struct {
-		hello              wire.Hello
-		maxFrame, maxCalls int
+		hello             wire.Hello
+		maxBody, maxCalls int
 	}{
-		{wire.Hello{}, DefaultMaxFrame, DefaultMaxCalls},
-		{wire.Hello{MaxFrame: 5000, MaxCalls: 3}, 5000, 3},
-		{wire.Hello{MaxFrame: 1 << 63, MaxCalls: 1 << 63}, DefaultMaxFrame, DefaultMaxCalls},
+		{wire.Hello{}, DefaultMaxBody, DefaultMaxCalls},
+		{wire.Hello{MaxBody: 5000, MaxCalls: 3}, 5000, 3},
+		{wire.Hello{MaxBody: 1 << 63, MaxCalls: 1 << 63}, DefaultMaxBody, DefaultMaxCalls},
 	} {
 		l := &lab{t, newMemNet(1000)}
 		c.hello.Version, c.hello.Name = wire.Version, "raw"
@@ -206,7 +206,7 @@ func TestHelloLimits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		same(t, "frame limit", conn.maxFrame, c.maxFrame)
+		same(t, "body limit", conn.maxBody, c.maxBody)
 		same(t, "call limit", conn.maxCalls, c.maxCalls)
 	}
 }

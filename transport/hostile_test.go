@@ -27,7 +27,26 @@ var violations = []struct {
 	{"id 0", callFrame(0), ErrDuplicateID, ErrProtocol},
 	{"reply to nothing", frame(reply(1, "")), ErrUnexpectedFrame, ErrProtocol},
 	{"reply to the largest id", frame(reply(1<<64-1, "")), ErrUnexpectedFrame, ErrProtocol},
-	{"open", []byte("\x00\x00\x00\x06\x94\x03\x0a\xa1m\x80"), ErrUnexpectedFrame, ErrProtocol},
+	{"call of the wrong side", callFrame(10), ErrWrongSide, ErrProtocol},
+	{"stream of the wrong side", frame(func(b []byte) []byte { return wire.AppendOpen(b, 10, "echo", nil) }), ErrWrongSide, ErrProtocol},
+	{"stream with a body in parts", frame(func(b []byte) []byte {
+		return wire.AppendOpen(b, 11, "echo", &Meta{Partition: NoPartition, Length: 9})
+	}), ErrBodyLength, ErrProtocol},
+	{"one-way call with a body in parts", frame(func(b []byte) []byte {
+		return wire.AppendNotify(b, "echo", &Meta{Partition: NoPartition, Length: 9})
+	}), ErrBodyLength, ErrProtocol},
+	{"body in parts and in the call", frame(func(b []byte) []byte {
+		return append(wire.AppendCall(b, 11, "echo", &Meta{Partition: NoPartition, Length: 9}), 'x')
+	}), ErrBodyLength, ErrProtocol},
+	{"body longer than declared", append(partsCall(11, 9), dataFrame(11, 10)...), ErrBodyLength, ErrProtocol},
+	{"empty part of a body", append(partsCall(11, 9), dataFrame(11, 0)...), ErrBodyLength, ErrProtocol},
+	{"more data than the window", append(partsCall(11, hostileLimit), dataFrame(11, 9000)...), ErrWindowOverflow, ErrWindowOverflow},
+	{"credit that cannot be counted", frame(func(b []byte) []byte { return wire.AppendWindow(b, 0, 1<<63) }), ErrWindowOverflow, ErrWindowOverflow},
+	{"more credit than can be counted", bytes.Repeat(frame(func(b []byte) []byte {
+		return wire.AppendWindow(b, 0, 1<<30)
+	}), 3), ErrWindowOverflow, ErrWindowOverflow},
+	{"ping flood", bytes.Repeat(frame(func(b []byte) []byte { return wire.AppendPing(b, 1) }), pingBurst+2), ErrPingFlood, ErrPingFlood},
+	{"acceptance of nothing", frame(func(b []byte) []byte { return wire.AppendWindow(b, 2, 0) }), ErrUnexpectedFrame, ErrProtocol},
 	{"data", []byte("\x00\x00\x00\x03\x92\x04\x0a"), ErrUnexpectedFrame, ErrProtocol},
 	{"half-close", []byte("\x00\x00\x00\x03\x92\x05\x0a"), ErrUnexpectedFrame, ErrProtocol},
 	{"window", []byte("\x00\x00\x00\x04\x93\x07\x0a\x01"), ErrUnexpectedFrame, ErrProtocol},
@@ -39,11 +58,22 @@ var violations = []struct {
 	{"call that lies", []byte("\x00\x00\x00\x0a\x94\x00\x0a\xa1m\xdf\xff\xff\xff\xff"), wire.ErrTruncated, ErrProtocol},
 	{"ping without a number", []byte("\x00\x00\x00\x02\x91\x08"), wire.ErrTruncated, ErrProtocol},
 	{"reply without an id", []byte("\x00\x00\x00\x02\x91\x01"), wire.ErrTruncated, ErrProtocol},
-	{"frame over the limit", binaryLength(hostileLimit + 1), ErrFrameTooLarge, ErrFrameTooLarge},
+	{"frame over the limit", binaryLength(wire.MaxFrame + 1), ErrFrameTooLarge, ErrFrameTooLarge},
 	{"frame of 4 GiB", binaryLength(1<<32 - 1), ErrFrameTooLarge, ErrFrameTooLarge},
 	{"header over its limit", frame(func(b []byte) []byte {
 		return wire.AppendNotify(b, string(make([]byte, wire.MaxHeader)), nil)
 	}), wire.ErrHeaderTooLarge, ErrProtocol},
+}
+
+// partsCall is a call whose body follows, dataFrame a part of one.
+func partsCall(id, length uint64) []byte {
+	return frame(func(b []byte) []byte {
+		return wire.AppendCall(b, id, "echo", &Meta{Partition: NoPartition, Length: length})
+	})
+}
+
+func dataFrame(id uint64, n int) []byte {
+	return frame(func(b []byte) []byte { return append(wire.AppendData(b, id, false), make([]byte, n)...) })
 }
 
 func callFrame(id uint64) []byte {
@@ -62,7 +92,7 @@ func TestViolations(t *testing.T) {
 			l := &lab{t, newMemNet(100 << 10)}
 			e := newEnds()
 			close(e.release)
-			h := l.host(Config{Name: "b", MaxFrame: hostileLimit, Handler: methods{
+			h := l.host(Config{Name: "b", Limits: Limits{MaxBody: hostileLimit, Window: 8 << 10}, Handler: methods{
 				"echo": echo{}.ServeCall, "wait": e.ServeCall,
 			}})
 			r := l.greeted(h)
@@ -175,13 +205,13 @@ func TestLateReplies(t *testing.T) {
 		is(l, "call", receive(l, "end", ended).err, context.Canceled, false)
 		_, head, _ := r.next()
 		same(l, "told", fmt.Sprint(head.Kind, " ", head.ID, " ", head.Code), "cancel 1 1")
-		for _, body := range []string{"", "late", string(bytes.Repeat([]byte("x"), 200_000))} {
+		for _, body := range []string{"", "late", string(bytes.Repeat([]byte("x"), wire.Chunk))} {
 			r.send(reply(1, body))
 		}
 		counts(l, c.ep, RepliesUnexpected, 3)
 		next := goCall(context.Background(), c, &Request{Method: "m"})
 		r.next()
-		r.send(reply(2, ""))
+		r.send(reply(3, ""))
 		same(l, "next call", receive(l, "answer", next).err, nil)
 	})
 }
@@ -192,20 +222,20 @@ func TestFloodOverTheCallLimit(t *testing.T) {
 	overAll(t, func(l *lab) {
 		const limit, calls = 10, 25
 		release := make(chan struct{})
-		h := l.host(Config{Name: "b", MaxCalls: limit, Handler: methods{"m": func(in *Incoming) {
+		h := l.host(Config{Name: "b", Limits: Limits{MaxCalls: limit}, Handler: methods{"m": func(in *Incoming) {
 			hold(release)
 			_ = in.Reply(CodeOK, nil, nil)
 		}}})
 		r := l.greeted(h)
 		go func() { // the narrow network needs a reader meanwhile
 			for id := range uint64(calls) {
-				r.sendCall(id+1, "m")
+				r.sendCall(2*id+1, "m")
 			}
 			r.send(func(b []byte) []byte { return wire.AppendNotify(b, "m", nil) })
 		}()
 		for id := uint64(limit + 1); id <= calls; id++ {
 			_, head, _ := r.next()
-			same(l, "refusal", fmt.Sprint(head.ID, " ", head.Code), fmt.Sprint(id, " ", CodeResourceExhausted))
+			same(l, "refusal", fmt.Sprint(head.ID, " ", head.Code), fmt.Sprint(2*id-1, " ", CodeResourceExhausted))
 			if len(head.Meta.Message) == 0 {
 				l.Error("no word about why")
 			}
@@ -217,7 +247,7 @@ func TestFloodOverTheCallLimit(t *testing.T) {
 			_, head, _ := r.next()
 			same(l, "code", head.Code, CodeOK)
 		}
-		r.sendCall(calls+1, "m")
+		r.sendCall(2*calls+1, "m")
 		_, head, _ := r.next()
 		same(l, "with room again", head.Code, CodeOK)
 	})
@@ -228,7 +258,7 @@ func TestCallerKeepsTheCallLimit(t *testing.T) {
 	l := &lab{t, newMemNet(1000)}
 	e := newEnds()
 	close(e.release)
-	h := l.host(Config{Name: "b", MaxCalls: 2, Handler: e})
+	h := l.host(Config{Name: "b", Limits: Limits{MaxCalls: 2}, Handler: e})
 	c := l.dial(l.endpoint(Config{}), h)
 	ctx, cancel := context.WithCancel(context.Background())
 	one, two := goCall(ctx, c, &Request{Method: "m"}), goCall(ctx, c, &Request{Method: "m"})

@@ -62,6 +62,11 @@ func (in *Incoming) Context() context.Context {
 // have it inside a larger value of its own.
 func (in *Incoming) Bind(ctx *CallContext) {
 	ctx.due = in.Due
+	if in.replied { // it ended with that, and nothing reaches it any more
+		in.ctx = ctx
+		ctx.end(context.Canceled)
+		return
+	}
 	in.conn.serving.bind(in, ctx)
 }
 

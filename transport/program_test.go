@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"testing"
 
@@ -21,14 +22,50 @@ type program struct {
 }
 
 const (
-	programLimit = 32 << 10 // frame limit of the host
-	programCalls = 8        // its call limit
+	programLimit = 32 << 10 // body limit of the host
 	programSize  = 1 << 20  // a program writes no more
 )
 
+// programLimits are the host's: small, so that programs reach them.
+var programLimits = Limits{
+	MaxBody: programLimit, MaxCalls: 8, MaxServed: 100, MaxIncomplete: 3 * programLimit,
+	Window: 4096, ConnWindow: 16 << 10, MaxUnread: 10 << 10, MaxQueued: 256 << 10,
+}
+
+// streamEcho sends back each message of a stream.
+func streamEcho(in *Incoming) {
+	s := in.Stream()
+	if s == nil {
+		_ = in.Reply(3, message("no stream"), nil)
+		return
+	}
+	s.Accept()
+	for {
+		msg, err := s.Recv()
+		if err == nil {
+			err = s.Send(msg)
+		}
+		if err == io.EOF {
+			_ = in.Reply(CodeOK, nil, nil)
+			return
+		}
+		if err != nil {
+			_ = in.Reply(CodeCanceled, nil, nil)
+			return
+		}
+	}
+}
+
 // programHost gives a host whose handlers do all that handlers may do.
 func (l *lab) programHost() *host {
-	return l.host(Config{Name: "b", MaxFrame: programLimit, MaxCalls: programCalls, Handler: methods{
+	return l.host(Config{Name: "b", Limits: programLimits, Handler: methods{
+		"r": streamEcho, "q": func(in *Incoming) {
+			if s := in.Stream(); s != nil {
+				s.Accept()
+				_, _ = s.Recv()
+			}
+			_ = in.Reply(CodeOK, nil, nil)
+		},
 		"e": echo{}.ServeCall,
 		"w": func(in *Incoming) { <-in.Context().Done() },
 		"s": func(*Incoming) {},
@@ -54,10 +91,10 @@ func (p *program) text(n uint64) []byte {
 	return b
 }
 
-func (p *program) method() string { return string("ewstb?"[p.next()%6]) }
+func (p *program) method() string { return string("ewstbrq?"[p.next()%8]) }
 
 // anID is one of the ids around the last.
-func (p *program) anID() uint64 { return p.id + p.next() - 4 }
+func (p *program) anID() uint64 { return p.id + 2*(p.next()%8) - 8 }
 
 func (p *program) meta() *Meta {
 	bits := p.next()
@@ -74,9 +111,27 @@ func (p *program) meta() *Meta {
 // frame builds the frame that the operation stands for.
 func (p *program) frame(op uint64) []byte {
 	return frame(func(b []byte) []byte {
-		switch op % 16 {
+		switch op % 32 {
+		case 16, 17, 18:
+			p.id += 2
+			return append(wire.AppendOpen(b, p.id, p.method(), p.meta()), p.text(p.next())...)
+		case 19, 20, 21, 22, 23:
+			return append(wire.AppendData(b, p.anID(), op&0x80 != 0), make([]byte, p.next()*(p.next()&15))...)
+		case 24:
+			return wire.AppendHalfClose(b, p.anID())
+		case 25:
+			return wire.AppendWindow(b, p.anID(), p.next()<<(p.next()&63))
+		case 26:
+			return wire.AppendWindow(b, 0, p.next()<<(p.next()&63))
+		case 27, 28: // a body in parts
+			p.id += 2
+			m := p.meta()
+			m.Length = p.next() << (p.next() & 31)
+			return wire.AppendCall(b, p.id, p.method(), m)
+		case 29, 30:
+			return append(wire.AppendData(b, p.id, false), make([]byte, p.next()*16)...)
 		case 0, 1, 2, 3:
-			p.id++
+			p.id += 2
 			return append(wire.AppendCall(b, p.id, p.method(), p.meta()), p.text(p.next())...)
 		case 4:
 			return wire.AppendCall(b, p.anID(), p.method(), nil)
@@ -124,7 +179,7 @@ func (p *program) run() {
 func (p *program) listen() error {
 	answered := map[uint64]bool{}
 	for {
-		b, _, err := p.frames.next()
+		b, err := p.frames.next()
 		if err != nil {
 			return nil // however the stream ends
 		}
@@ -138,7 +193,11 @@ func (p *program) listen() error {
 				return fmt.Errorf("call %d was answered twice", h.ID)
 			}
 			answered[h.ID] = true
-		case wire.KindPong, wire.KindGoAway, wire.KindCancel, wire.KindCall:
+		case wire.KindData:
+			if answered[h.ID] {
+				return fmt.Errorf("data of call %d came behind its reply", h.ID)
+			}
+		case wire.KindPong, wire.KindGoAway, wire.KindCancel, wire.KindCall, wire.KindWindow:
 		default:
 			return fmt.Errorf("the host wrote a %v", h.Kind)
 		}
@@ -148,7 +207,7 @@ func (p *program) listen() error {
 // runProgram plays a program to a host, which must neither hang nor stumble:
 // its own calls on that connection end, the connection ends, and fresh ones work.
 func runProgram(l *lab, h *host, steps []byte) {
-	p := &program{raw: l.greeted(h), left: steps}
+	p := &program{raw: l.greeted(h), left: steps, id: 1}
 	far := h.far(l)
 	var calls [4]<-chan answer
 	for i := range calls {
@@ -179,8 +238,8 @@ func runProgram(l *lab, h *host, steps []byte) {
 func randomProgram(r *rand.Rand) []byte {
 	steps := make([]byte, 0, 1000)
 	for range 1 + r.IntN(60) {
-		op := byte(r.IntN(16))
-		if r.IntN(3) > 0 {
+		op := byte(r.IntN(32))
+		if r.IntN(4) == 0 {
 			op %= 4
 		}
 		if r.IntN(12) == 0 {

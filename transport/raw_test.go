@@ -1,9 +1,9 @@
 package transport
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"math"
 	"net"
 	"testing"
 	"time"
@@ -20,7 +20,7 @@ type raw struct {
 
 func newRaw(t testing.TB, nc net.Conn) *raw {
 	_ = nc.SetDeadline(time.Now().Add(patience))
-	return &raw{t, nc, frameReader{r: nc, limit: math.MaxInt32}}
+	return &raw{t, nc, frameReader{r: nc, limit: wire.MaxFrame}}
 }
 
 // raw opens a connection to a host and says nothing yet.
@@ -38,7 +38,7 @@ func (l *lab) raw(h *host) *raw {
 func (l *lab) greeted(h *host) *raw {
 	l.Helper()
 	r := l.raw(h)
-	r.write(helloFrame([]byte(wire.Preface), &wire.Hello{Version: wire.Version}))
+	r.write(helloFrame([]byte(wire.Preface), &wire.Hello{Version: wire.Version, Window: DefaultWindow, ConnWindow: DefaultConnWindow}))
 	if _, head, _ := r.next(); head.Kind != wire.KindHello {
 		l.Fatalf("greeted with %v", head.Kind)
 	}
@@ -74,7 +74,9 @@ func (l *lab) rawHost(mine wire.Hello) (addr string, accepted <-chan *raw) {
 // rawPair gives a client's connection and the raw far end of it.
 func (l *lab) rawPair(cfg Config) (*Conn, *raw) {
 	l.Helper()
-	addr, accepted := l.rawHost(wire.Hello{Version: wire.Version, Name: "raw", Cluster: "lab"})
+	addr, accepted := l.rawHost(wire.Hello{
+		Version: wire.Version, Name: "raw", Cluster: "lab", Window: DefaultWindow, ConnWindow: DefaultConnWindow,
+	})
 	c, err := l.endpoint(cfg).Dial(context.Background(), addr, "raw")
 	if err != nil {
 		l.Fatal(err)
@@ -110,10 +112,11 @@ func (r *raw) sendCall(id uint64, method string) {
 // next reads one frame.
 func (r *raw) next() (frame []byte, h wire.Header, body string) {
 	r.Helper()
-	frame, _, err := r.frames.next()
+	frame, err := r.frames.next()
 	if err != nil {
 		r.Fatalf("raw read: %v", err)
 	}
+	frame = bytes.Clone(frame)
 	b, err := wire.Parse(frame, &h)
 	if err != nil {
 		r.Fatalf("raw read of % x: %v", frame, err)
@@ -139,7 +142,7 @@ func (r *raw) refusal() error {
 func (r *raw) ended() {
 	r.Helper()
 	for {
-		_, _, err := r.frames.next()
+		_, err := r.frames.next()
 		if err == nil {
 			continue
 		}

@@ -177,7 +177,7 @@ func (c *Conn) dispatch(frame []byte) error {
 	case wire.KindWindow:
 		return c.windowFrame(h.ID, h.Code)
 	case wire.KindCancel:
-		return c.cancelled(h.ID, h.Code)
+		c.cancelled(h.ID, h.Code)
 	case wire.KindPing:
 		return c.pinged(h.Code)
 	case wire.KindPong:

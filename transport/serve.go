@@ -305,17 +305,13 @@ func (c *Conn) abandon(in *Incoming) {
 	c.serving.settled()
 }
 
-// cancelled handles a cancel frame: the caller of one of our calls gives up, or
-// a stream that we opened is ended by its server.
-func (c *Conn) cancelled(id, code uint64) error {
-	if id&1 != c.serving.odd {
-		return ErrUnexpectedFrame
-	}
+// cancelled handles a cancel frame: the caller of a call that is served here
+// gives up. One that is not served any more is none of our business.
+func (c *Conn) cancelled(id, code uint64) {
 	if in := c.serving.cancel(id, causeOf(code)); in != nil {
 		c.abandon(in)
 		c.left()
 	}
-	return nil
 }
 
 // causeOf gives the error of a context that a cancel frame ends.

@@ -247,14 +247,21 @@ func (c *Conn) halfClosed(id uint64) error {
 // windowFrame handles a window frame: credit or, on a stream that was opened
 // here, by no credit at all, that the peer accepts it.
 func (c *Conn) windowFrame(id, credit uint64) error {
-	if id == 0 || credit > 0 {
-		return c.granted(id, credit)
+	var s *Stream
+	known := true
+	switch {
+	case id == 0:
+	case id&1 == c.serving.odd:
+		_, _, known = c.serving.receiver(id)
+	default:
+		s, known = c.pend.stream(id)
 	}
-	s, known := c.pend.stream(id)
-	if !known {
+	switch {
+	case !known:
 		return ErrUnexpectedFrame
-	}
-	if s != nil {
+	case id == 0 || credit > 0:
+		return c.granted(id, credit)
+	case s != nil:
 		select {
 		case s.accepted <- struct{}{}:
 		default:

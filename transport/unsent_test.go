@@ -82,7 +82,7 @@ func TestUnsentAfterFailedWrite(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := &lab{TB: t}
-			cfg := Config{WriteTimeout: time.Hour}
+			cfg := Config{Limits: Limits{WriteTimeout: time.Hour}}
 			if name == "timeout" {
 				cfg.WriteTimeout = 50 * time.Millisecond
 			}
@@ -114,7 +114,7 @@ func TestUnsentAfterClose(t *testing.T) {
 // when it reads again, all goes on.
 func TestWriteQueueFull(t *testing.T) {
 	l := &lab{TB: t, net: newMemNet(1024)}
-	c, r := l.rawPair(Config{MaxFrame: 64 << 10, WriteTimeout: time.Hour})
+	c, r := l.rawPair(Config{Limits: Limits{MaxQueued: 64 << 10, WriteTimeout: time.Hour}})
 	big := &Request{Method: "m", Body: make([]byte, 60<<10)}
 	sent := uint64(0)
 	for {
@@ -130,7 +130,7 @@ func TestWriteQueueFull(t *testing.T) {
 	_, err := c.Call(context.Background(), &Request{Method: "m"})
 	is(t, "call", err, ErrWriteQueueFull, true)
 	counts(t, c.ep, WriteQueueFull, 2)
-	if most := 5 * (64 << 10); c.out.waiting() > most {
+	if most := callsWait*(64<<10) + wire.Chunk; c.out.waiting() > most {
 		t.Errorf("%d bytes are queued, more than %d", c.out.waiting(), most)
 	}
 	for range sent {
@@ -151,13 +151,13 @@ func TestRepliesWaitForRoom(t *testing.T) {
 	l := &lab{TB: t, net: newMemNet(1024)}
 	const limit, room = 30, 16 // room: more replies than the queue takes
 	body := bytes.Repeat([]byte("r"), 4096)
-	h := l.host(Config{Name: "b", MaxFrame: 8192, MaxCalls: limit, WriteTimeout: time.Hour, Handler: methods{
+	h := l.host(Config{Name: "b", Limits: Limits{MaxQueued: 32 << 10, MaxCalls: limit, WriteTimeout: time.Hour}, Handler: methods{
 		"m": func(in *Incoming) { _ = in.Reply(CodeOK, nil, body) },
 	}})
 	r := l.greeted(h)
 	const calls = 200
 	for id := range uint64(calls) {
-		r.sendCall(id+1, "m")
+		r.sendCall(2*id+1, "m")
 	}
 	eventually(t, "all calls", func() bool {
 		return h.stats.Get(CallsReceived)+h.stats.Get(CallsOverLimit) == calls

@@ -165,6 +165,9 @@ func (w *writer) beginLocked(more int) (out []byte, start uint64) {
 	w.buf, w.spare = w.spare[:0], nil
 	w.busy = true
 	w.handed += uint64(len(out) + more)
+	if w.waiters > 0 && len(out) >= w.limit {
+		w.room.Broadcast()
+	}
 	return out, start
 }
 

@@ -14,21 +14,38 @@ import (
 	"github.com/meshnode/meshnode/internal/wire"
 )
 
-// writerPair gives a writer with its flusher running, and the far end. stop
-// ends the flusher and gives its error.
+// writerPair gives a writer and the far end. stop ends it and gives the error
+// that its flusher told of.
 func writerPair(buffer, limit int) (w *writer, far *memConn, stop func() error) {
 	a, _ := newMemNet(0).bindLocked("127.0.0.1:1")
 	near, far := newMemPair(buffer, a, a)
 	w = new(writer)
-	w.init(near, time.Hour, limit)
-	closed, ended := make(chan struct{}), make(chan error, 1)
-	go func() { ended <- w.flushLoop(closed) }()
+	told := make(chan error, 1)
+	var flushers sync.WaitGroup
+	w.init(near, time.Hour, limit, &flushers, func(err error) {
+		select {
+		case told <- err:
+		default:
+		}
+	})
 	return w, far, sync.OnceValue(func() error {
 		w.close(ErrClosed)
 		_ = near.Close()
-		close(closed)
-		return <-ended
+		flushers.Wait()
+		select {
+		case err := <-told:
+			return err
+		default:
+			return nil
+		}
 	})
+}
+
+// lone is a writer whose failures nobody hears of.
+func lone(nc net.Conn, timeout time.Duration, limit int) *writer {
+	w := new(writer)
+	w.init(nc, timeout, limit, new(sync.WaitGroup), func(error) {})
+	return w
 }
 
 // put appends one frame as Conn does; it waits for room.
@@ -41,7 +58,11 @@ func (w *writer) put(body []byte, alone bool) error {
 	from := len(w.buf)
 	buf, at := wire.Begin(w.buf)
 	w.buf = wire.End(append(buf, body...), at)
-	return w.releaseLocked(from, alone)
+	who := byFlusher
+	if alone {
+		who = byCaller
+	}
+	return w.releaseLocked(from, who)
 }
 
 // Frames of many goroutines, some written by their own hand, arrive whole, each
@@ -71,9 +92,9 @@ func TestWriterKeepsFramesWhole(t *testing.T) {
 		}()
 		var seen [authors]int
 		total := uint64(0)
-		f := frameReader{r: far, limit: 1 << 20}
+		f := frameReader{r: far, limit: wire.MaxFrame}
 		for range authors * frames {
-			body, _, err := f.next()
+			body, err := f.next()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -84,7 +105,7 @@ func TestWriterKeepsFramesWhole(t *testing.T) {
 			}
 			seen[author]++
 		}
-		if err := stop(); err != nil && err != ErrShutdown {
+		if err := stop(); err != nil && err != ErrShutdown && err != ErrClosed {
 			t.Errorf("flusher: %v", err)
 		}
 		same(t, "queued", w.queued, total)
@@ -120,7 +141,7 @@ func TestWriterCountsWhatWasTaken(t *testing.T) {
 			buf, at := wire.Begin(w.buf)
 			w.buf = wire.End(append(buf, make([]byte, 100)...), at)
 		}
-		_ = w.releaseLocked(0, false)
+		_ = w.releaseLocked(0, byFlusher)
 		eventually(t, "write that blocks", func() bool { return far.in.buffered() == taken && w.isBusy() })
 		drained := make(chan struct{})
 		go func() { w.drain(); close(drained) }()
@@ -186,9 +207,8 @@ func (d *deadlines) Write(b []byte) (int, error) {
 // each time. Time is virtual.
 func TestWriteDeadline(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var w writer
 		d := &deadlines{}
-		w.init(d, time.Second, 1<<20)
+		w := lone(d, time.Second, 1<<20)
 		for range 1000 {
 			if err := w.put([]byte("x"), true); err != nil {
 				t.Fatal(err)
@@ -205,8 +225,7 @@ func TestWriteDeadline(t *testing.T) {
 // A caller writes by its own hand only what the socket's buffer surely takes.
 func TestInlineWrites(t *testing.T) {
 	var out bytes.Buffer
-	var w writer
-	w.init(&sink{Writer: &out}, time.Hour, 1<<20)
+	w := lone(&sink{Writer: &out}, time.Hour, 1<<20)
 	for _, c := range []struct {
 		size       int
 		unanswered int64
@@ -239,9 +258,8 @@ func (s *sink) SetWriteDeadline(time.Time) error { return nil }
 
 // A write that fails by a caller's own hand ends the connection as well.
 func TestInlineWriteFails(t *testing.T) {
-	var w writer
 	broken := errors.New("broken")
-	w.init(&sink{Writer: &failingWriter{3, broken}}, time.Hour, 1<<20)
+	w := lone(&sink{Writer: &failingWriter{3, broken}}, time.Hour, 1<<20)
 	same(t, "its own write", w.put([]byte("0123456789"), true), broken)
 	same(t, "handed", w.handed, 3)
 	same(t, "the next", w.put([]byte("x"), true), broken)

@@ -5,6 +5,9 @@ import "errors"
 // ErrHello: the hello lacks what it must have or holds what it must not.
 var ErrHello = errors.New("wire: bad hello")
 
+// DefaultWindow is the window of a hello that names none, in bytes.
+const DefaultWindow = 256 << 10
+
 // MaxName bounds names (node, cluster) in bytes.
 const MaxName = 128
 
@@ -20,7 +23,8 @@ type Hello struct {
 	MaxBody  uint64 // largest body accepted, in bytes
 	MaxCalls uint64 // most calls in flight accepted
 	// Window and ConnWindow are the bytes in data frames that may be sent on
-	// one stream, and on the connection, before more are granted.
+	// one stream, and on the connection, before more are granted. 0 stands
+	// for DefaultWindow.
 	Window     uint64
 	ConnWindow uint64
 }

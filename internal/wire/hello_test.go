@@ -10,7 +10,7 @@ func TestHelloRoundTrip(t *testing.T) {
 	for _, h := range []Hello{
 		{},
 		{Version: Version},
-		{Version: Version, Cluster: "prod", Name: "a", To: "b", Boot: 1, KeyID: 2, MaxFrame: 3, MaxCalls: 4},
+		{Version: Version, Cluster: "prod", Name: "a", To: "b", Boot: 1, KeyID: 2, MaxBody: 3, MaxCalls: 4},
 		{Version: 99, Name: strings.Repeat("n", MaxName), Boot: math.MaxUint64, KeyID: math.MaxUint64},
 	} {
 		got, err := ParseHello(AppendHello(nil, &h))
@@ -21,7 +21,7 @@ func TestHelloRoundTrip(t *testing.T) {
 }
 
 func TestHelloBytes(t *testing.T) {
-	h := Hello{Version: 1, Cluster: "c", Name: "a", To: "b", Boot: 5, KeyID: 6, MaxFrame: 1 << 22, MaxCalls: 256}
+	h := Hello{Version: 1, Cluster: "c", Name: "a", To: "b", Boot: 5, KeyID: 6, MaxBody: 1 << 22, MaxCalls: 256}
 	want := unhex(t, "93 0b 01 87"+
 		"a7 636c7573746572 a1 63"+ // cluster
 		"a4 6e616d65 a1 61"+ // name
@@ -76,7 +76,7 @@ func TestParseHello(t *testing.T) {
 }
 
 func TestHelloCutAnywhere(t *testing.T) {
-	frame := AppendHello(nil, &Hello{Version: 1, Cluster: "prod", Name: "a", Boot: 1 << 40, MaxFrame: 1 << 22})
+	frame := AppendHello(nil, &Hello{Version: 1, Cluster: "prod", Name: "a", Boot: 1 << 40, MaxBody: 1 << 22})
 	for n := range frame {
 		if _, err := ParseHello(frame[:n]); err != ErrTruncated && err != ErrLength {
 			t.Errorf("cut to %d of %d bytes: %v", n, len(frame), err)
