@@ -76,10 +76,15 @@ func housePackages() map[string]Row {
 		"internal/wire": {Forbid: sockets, Tests: []string{msgpack}},
 		"transport":     {Internal: []string{"internal/wire"}, External: []string{zerolog}},
 		"rpc":           {Internal: []string{"internal/wire"}, External: []string{msgpack}, Forbid: sockets},
-		"router":        {External: []string{xxhash}, Forbid: append(clocks, sockets...)},
-		"membership":    {Internal: []string{"transport"}, External: []string{memberlist, msgpack, zerolog}},
+		"internal/mprpc": {
+			Internal: []string{"internal/wire", "rpc"}, External: []string{zerolog},
+			Forbid: []string{"net/http/...", "net/rpc/...", "crypto/tls", "os/exec"},
+			Tests:  []string{msgpack},
+		},
+		"router":     {External: []string{xxhash}, Forbid: append(clocks, sockets...)},
+		"membership": {Internal: []string{"transport"}, External: []string{memberlist, msgpack, zerolog}},
 		"node": {
-			Internal: []string{"rpc", "router", "membership", "transport"},
+			Internal: []string{"rpc", "router", "membership", "transport", "internal/mprpc"},
 			External: []string{zerolog, msgpack},
 		},
 		"cmd/meshnode/...": {
