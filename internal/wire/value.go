@@ -15,7 +15,7 @@ var ErrTooLarge = errors.New("wire: value exceeds the limit")
 // still to come, and open[1:depth+1] says how many of them belong to each open
 // container, open[0] how many to the stream.
 //
-// The zero Scanner refuses everything; Reset makes it ready.
+// The zero Scanner finds nothing; Reset makes it ready.
 type Scanner struct {
 	limit    int
 	maxDepth int
