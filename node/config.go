@@ -64,6 +64,9 @@ type Config struct {
 	// Table are the parameters of the ownership table, the same on all
 	// members.
 	Table router.Params
+	// NoMsgpackRPC refuses plain MessagePack-RPC clients, who may otherwise
+	// call every method of the mesh through this node's port.
+	NoMsgpackRPC bool
 	// Limits bound what peers can do to this node.
 	Limits Limits
 	// Client and Server interceptors, the first outermost.

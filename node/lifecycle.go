@@ -163,7 +163,8 @@ func (n *Node) openLocked(ctx context.Context) error {
 	}
 	n.tasks.Go(func() {
 		if err := port.Serve(transport.StreamHandlers{
-			Mesh: n.endpoint.ServeConn, Gossip: cluster.ServeStream, Refused: n.refusedStream,
+			Mesh: n.endpoint.ServeConn, Gossip: cluster.ServeStream,
+			MsgpackRPC: n.foreignStreams(), Refused: n.refusedStream,
 		}); err != nil {
 			n.log.Error().Err(err).Msg("listener failed")
 		}

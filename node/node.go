@@ -10,6 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/meshnode/meshnode/internal/mprpc"
 	"github.com/meshnode/meshnode/membership"
 	"github.com/meshnode/meshnode/router"
 	"github.com/meshnode/meshnode/rpc"
@@ -38,6 +39,7 @@ type Node struct {
 	invoker  rpc.Invoker          // route behind the client interceptors
 	calls    *gate                // calls that this process makes
 	running  atomic.Pointer[gate] // handlers that run
+	foreign  *mprpc.Gateway       // MessagePack-RPC clients
 	stats    stats
 	turns    atomic.Uint64 // calls to any so far
 	pauses   atomic.Uint64 // waits between attempts so far: seeds their jitter
@@ -78,6 +80,7 @@ func New(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, bad("%w", err)
 	}
+	n.foreign = n.newForeign()
 	n.registerBuiltins()
 	return n, nil
 }

@@ -23,8 +23,8 @@ func TestStrangersOnThePort(t *testing.T) {
 	cases := []struct {
 		name, sent, counter string
 	}{
-		{"MessagePack-RPC call", "\x94\x00\x01\xa5hello\x90", "streams_refused"},
-		{"MessagePack-RPC notify", "\x93\x02\xa5hello\x90", "streams_refused"},
+		{"MessagePack-RPC of the wrong shape", "\x94\x00\xa1x\xa5hello\x90", "mprpc_malformed"},
+		{"MessagePack-RPC without end", "\xdd\x00\x00\x00\x04\x00\x01\xc6\x7f\xff\xff\xff", "mprpc_too_large"},
 		{"HTTP", "GET / HTTP/1.1\r\n\r\n", "streams_refused"},
 		{"TLS", "\x16\x03\x01\x02\x00", "streams_refused"},
 		{"zeros", strings.Repeat("\x00", 1000), "streams_refused"},

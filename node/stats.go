@@ -35,6 +35,9 @@ func (n *Node) Stats() map[string]uint64 {
 	if n.endpoint != nil {
 		maps.Copy(all, n.endpoint.Stats().All())
 	}
+	if n.foreign != nil {
+		maps.Copy(all, n.foreign.Stats())
+	}
 	for c := range counterCount {
 		all[c.String()] = n.stats.counts[c].Load()
 	}

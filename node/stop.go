@@ -48,6 +48,7 @@ func (n *Node) leave(ctx context.Context, cluster *membership.Cluster) {
 		n.waitForgotten(ctx)
 	}
 	n.settle(ctx)
+	n.foreign.Drain(ctx) // first: its calls are calls of this process
 	calls, handlers := n.calls.close(), n.running.Load().close()
 	n.endpoint.Drain(ctx)
 	for _, left := range []<-chan struct{}{calls, handlers} {
@@ -93,6 +94,7 @@ func (n *Node) shut() {
 		n.endpoint.Close()
 		<-locals
 	}()
+	n.foreign.Close()
 	if port := n.port.Load(); port != nil {
 		if err := port.Close(); err != nil {
 			n.log.Warn().Err(err).Msg("closing the port")

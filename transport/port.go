@@ -35,15 +35,16 @@ func (k StreamKind) String() string {
 }
 
 // Classify tells a stream's kind from its first byte: 'm' of the mesh preface,
-// 244 of memberlist's label header (clusters always have a name), 0x93 or 0x94
-// of a MessagePack-RPC array.
+// 244 of memberlist's label header (clusters always have a name), one of an
+// array's of MessagePack-RPC: of three or four elements (0x93, 0x94), or with
+// the length in two or four bytes (0xdc, 0xdd), as some encoders have it.
 func Classify(first byte) StreamKind {
 	switch first {
 	case 'm':
 		return StreamMesh
 	case 244:
 		return StreamGossip
-	case 0x93, 0x94:
+	case 0x93, 0x94, 0xdc, 0xdd:
 		return StreamMsgpackRPC
 	}
 	return StreamUnknown
@@ -248,6 +249,14 @@ func unwrap(nc net.Conn) net.Conn {
 		return p.Conn
 	}
 	return nc
+}
+
+// CloseWrite half-closes the stream where that can be.
+func (c *prefixed) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
 }
 
 func (c *prefixed) Read(b []byte) (int, error) {

@@ -103,6 +103,7 @@ func TestPortLooksForAFreeNumber(t *testing.T) {
 func TestClassify(t *testing.T) {
 	want := map[byte]StreamKind{
 		wire.Preface[0]: StreamMesh, 244: StreamGossip, 0x93: StreamMsgpackRPC, 0x94: StreamMsgpackRPC,
+		0xdc: StreamMsgpackRPC, 0xdd: StreamMsgpackRPC,
 	}
 	for b := range 256 {
 		same(t, fmt.Sprintf("first byte %#x", b), Classify(byte(b)), want[byte(b)])

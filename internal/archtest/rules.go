@@ -67,6 +67,7 @@ func housePackages() map[string]Row {
 		pflag      = "github.com/spf13/pflag"
 		isatty     = "github.com/mattn/go-isatty"
 		term       = "golang.org/x/term"
+		compress   = "github.com/klauspost/compress"
 		progress   = "github.com/schollz/progressbar/v3"
 	)
 	sockets := []string{"net", "net/http/...", "net/rpc/...", "net/smtp", "crypto/tls", "os", "os/...", "syscall"}
@@ -76,10 +77,16 @@ func housePackages() map[string]Row {
 		"internal/wire": {Forbid: sockets, Tests: []string{msgpack}},
 		"transport":     {Internal: []string{"internal/wire"}, External: []string{zerolog}},
 		"rpc":           {Internal: []string{"internal/wire"}, External: []string{msgpack}, Forbid: sockets},
-		"router":        {External: []string{xxhash}, Forbid: append(clocks, sockets...)},
-		"membership":    {Internal: []string{"transport"}, External: []string{memberlist, msgpack, zerolog}},
+		"internal/mprpc": {
+			Internal: []string{"internal/wire", "rpc"}, External: []string{zerolog},
+			Forbid: []string{"net/http/...", "net/rpc/...", "crypto/tls", "os/exec"},
+			Tests:  []string{msgpack},
+		},
+		"internal/compress": {External: []string{compress}, Forbid: sockets},
+		"router":            {External: []string{xxhash}, Forbid: append(clocks, sockets...)},
+		"membership":        {Internal: []string{"transport"}, External: []string{memberlist, msgpack, zerolog}},
 		"node": {
-			Internal: []string{"rpc", "router", "membership", "transport"},
+			Internal: []string{"rpc", "router", "membership", "transport", "internal/mprpc"},
 			External: []string{zerolog, msgpack},
 		},
 		"cmd/meshnode/...": {

@@ -26,7 +26,7 @@ func TestHostile(t *testing.T) {
 		counter string
 	}{
 		"no protocol":       {[]byte("GET / HTTP/1.1\r\n\r\n"), "streams_refused"},
-		"MessagePack-RPC":   {[]byte{0x94, 0, 1, 0xa1, 'x', 0x90}, "streams_refused"},
+		"MessagePack-RPC":   {[]byte{0x94, 9, 1, 0xa1, 'x', 0x90}, "mprpc_malformed"},
 		"garbage preface":   {[]byte("mash, not mesh"), "conns_refused"},
 		"garbage hello":     {append([]byte("mesh\x00\x00\x00\x08"), "garbage!"...), "conns_refused"},
 		"hello of 2 GiB":    {huge, "conns_refused"},
@@ -50,7 +50,12 @@ func TestHostile(t *testing.T) {
 	}
 	eventually(t, 5*time.Second, func() bool {
 		now := counters(t, cl)
-		return now["streams_refused"] >= before["streams_refused"] && now["conns_refused"] >= before["conns_refused"]
+		for _, name := range []string{"streams_refused", "conns_refused", "mprpc_malformed"} {
+			if now[name] < before[name] {
+				return false
+			}
+		}
+		return true
 	}, func() string { return "not every attack was counted" })
 	if calls, failed := load.stop(); failed > 0 {
 		t.Errorf("%d of %d calls of others failed meanwhile", failed, calls)
