@@ -12,8 +12,8 @@ func (n *Node) newForeign() *mprpc.Gateway {
 	return mprpc.New(mprpc.Config{
 		Invoke: n.Invoke, Served: n.served, Self: n.cfg.Name, Logger: n.log,
 		Limits: mprpc.Limits{
-			MaxMessage: n.cfg.Limits.MaxFrame,
-			MaxCalls:   min(n.cfg.Limits.MaxCalls, mprpc.DefaultMaxCalls),
+			MaxMessage: n.cfg.Limits.Transport.MaxBody,
+			MaxCalls:   min(n.cfg.Limits.Transport.MaxCalls, mprpc.DefaultMaxCalls),
 		},
 	})
 }

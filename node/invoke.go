@@ -253,7 +253,7 @@ func (o *outgoing) encode() error {
 	if o.encoded {
 		return nil
 	}
-	if raw, _ := o.call.Spec.Raw(); raw {
+	if o.call.Spec.RawRequest() {
 		if b, ok := o.call.Req.(*[]byte); ok && b != nil {
 			o.body, o.encoded = *b, true
 			return nil
@@ -277,7 +277,7 @@ func (o *outgoing) release() {
 
 // decodeReply gives a reply in the method's type. Long bytes are not copied.
 func decodeReply(spec *rpc.Spec, reply *transport.Reply) (any, error) {
-	if _, raw := spec.Raw(); raw {
+	if spec.RawReply() {
 		if b, taken := reply.TakeBody(); taken {
 			body := b // only a taken one is worth an allocation
 			return &body, nil

@@ -87,7 +87,7 @@ func (n *Node) contextOf(in *transport.Incoming, h *rpc.Handler, key info) *serv
 // requestOf gives the request in the handler's type. Bytes are handed over as
 // they lie in the call's buffer, which is the handler's until it returns.
 func requestOf(spec *rpc.Spec, in *transport.Incoming) (any, error) {
-	if raw, _ := spec.Raw(); raw {
+	if spec.RawRequest() {
 		return &in.Body, nil
 	}
 	return spec.DecodeRequest(in.Body)
@@ -110,7 +110,7 @@ func (n *Node) answer(in *transport.Incoming, h *rpc.Handler, reply any, err err
 // answerOK sends a handler's reply. The error says that it cannot be encoded.
 func (n *Node) answerOK(in *transport.Incoming, h *rpc.Handler, reply any) error {
 	if body, ok := reply.(*[]byte); ok && body != nil {
-		if _, raw := h.Spec.Raw(); raw {
+		if h.Spec.RawReply() {
 			_ = in.Reply(transport.CodeOK, nil, *body)
 			return nil
 		}
@@ -140,7 +140,9 @@ func cut(text string) string {
 // run runs a handler behind the server interceptors. A panic ends the call,
 // not the node; its stack stays in this node's log.
 func (n *Node) run(ctx handlerContext, h *rpc.Handler, req any) (any, error) {
-	reply, err := rpc.Guard(ctx, n.cfg.Server, ctx.about(), h, req)
+	reply, err := rpc.Guard(func() (any, error) {
+		return rpc.ChainServer(ctx, n.cfg.Server, ctx.about(), h, req)
+	})
 	if err != nil {
 		err = n.panicked(ctx.about(), err)
 	}

@@ -99,13 +99,12 @@ type PanicError struct {
 // Error implements error.
 func (e *PanicError) Error() string { return fmt.Sprintf("handler panicked: %v", e.Value) }
 
-// Guard runs h behind all interceptors, as ChainServer does, and turns a panic
-// into a *PanicError.
-func Guard(ctx context.Context, all []ServerInterceptor, info *Info, h *Handler, req any) (reply any, err error) {
+// Guard runs serve and turns a panic into a *PanicError.
+func Guard(serve func() (any, error)) (reply any, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			reply, err = nil, &PanicError{Value: p, Stack: debug.Stack()}
 		}
 	}()
-	return ChainServer(ctx, all, info, h, req)
+	return serve()
 }

@@ -30,9 +30,6 @@ func (s *Spec) Idempotent() bool { return s.idempotent }
 // Inline tells that the method's handlers never block.
 func (s *Spec) Inline() bool { return s.inline }
 
-// Raw tells that requests and replies are bytes that pass through.
-func (s *Spec) Raw() (request, reply bool) { return s.request.raw, s.reply.raw }
-
 // Timeout is how long a call may take when its context says nothing; 0: the
 // node's default.
 func (s *Spec) Timeout() time.Duration { return s.timeout }

@@ -21,15 +21,17 @@ func TestHelloRoundTrip(t *testing.T) {
 }
 
 func TestHelloBytes(t *testing.T) {
-	h := Hello{Version: 1, Cluster: "c", Name: "a", To: "b", Boot: 5, KeyID: 6, MaxBody: 1 << 22, MaxCalls: 256}
-	want := unhex(t, "93 0b 01 87"+
+	h := Hello{Version: 1, Cluster: "c", Name: "a", To: "b", Boot: 5, KeyID: 6, MaxBody: 1 << 22, MaxCalls: 256, Window: 2048, ConnWindow: 4096}
+	want := unhex(t, "93 0b 01 89"+
 		"a7 636c7573746572 a1 63"+ // cluster
 		"a4 6e616d65 a1 61"+ // name
 		"a2 746f a1 62"+ // to
 		"a4 626f6f74 05"+ // boot
 		"a3 6b6579 06"+ // key
-		"a9 6d61785f6672616d65 ce 00400000"+ // max_frame
-		"a9 6d61785f63616c6c73 cd 0100") // max_calls
+		"a8 6d61785f626f6479 ce 00400000"+ // max_body
+		"a9 6d61785f63616c6c73 cd 0100"+ // max_calls
+		"a6 77696e646f77 cd 0800"+ // window
+		"ab 636f6e6e5f77696e646f77 cd 1000") // conn_window
 	if got := AppendHello(nil, &h); string(got) != string(want) {
 		t.Errorf("encoded\n %x, want\n %x", got, want)
 	}
