@@ -50,15 +50,19 @@ var (
 type reason uint64
 
 var reasons = [...]error{
-	0: ErrShutdown,
-	1: ErrProtocol,
-	2: ErrVersion,
-	3: ErrCluster,
-	4: ErrGossipKey,
-	5: ErrWrongPeer,
-	6: ErrFrameTooLarge,
-	7: ErrHandshakeTimeout,
-	8: ErrTooManyConns,
+	0:  ErrShutdown,
+	1:  ErrProtocol,
+	2:  ErrVersion,
+	3:  ErrCluster,
+	4:  ErrGossipKey,
+	5:  ErrWrongPeer,
+	6:  ErrFrameTooLarge,
+	7:  ErrHandshakeTimeout,
+	8:  ErrTooManyConns,
+	9:  ErrTLSRequired,
+	10: ErrNoTLS,
+	11: ErrCertificateName,
+	12: ErrCertificateUse,
 }
 
 // reasonOf gives the code of the first known error that err wraps; what has
