@@ -18,6 +18,7 @@ type ClientConfig struct {
 	Network  transport.Network // nil: the operating system
 	MaxFrame int               // bytes of one request or reply; 0: 4 MiB
 	Timeout  time.Duration     // of calls that have no deadline; 0: DefaultCallTimeout
+	TLS      *transport.TLS    // nil: a plain stream, which clusters with TLS refuse
 	Logger   zerolog.Logger    // zero: nothing is logged
 }
 
@@ -46,7 +47,7 @@ func Dial(ctx context.Context, addr string, cfg ClientConfig) (*Client, error) {
 		return nil, err
 	}
 	ep, err := transport.NewEndpoint(transport.Config{
-		Network: cfg.Network, Cluster: cfg.Cluster, MaxFrame: cfg.MaxFrame, Logger: cfg.Logger,
+		Network: cfg.Network, Cluster: cfg.Cluster, MaxFrame: cfg.MaxFrame, TLS: cfg.TLS, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, err

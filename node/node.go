@@ -39,6 +39,7 @@ type Node struct {
 	calls    *gate                // calls that this process makes
 	running  atomic.Pointer[gate] // handlers that run
 	stats    stats
+	prover   prover
 	turns    atomic.Uint64 // calls to any so far
 	pauses   atomic.Uint64 // waits between attempts so far: seeds their jitter
 	buffers  sync.Pool     // of *[]byte to encode into
@@ -68,10 +69,11 @@ func New(cfg Config) (*Node, error) {
 	n.view.Store(&view{table: table, members: &membership.Snapshot{}, changed: make(chan struct{})})
 	n.invoker = rpc.ChainClient(cfg.Client, n.route)
 	n.life.init()
+	n.prover.init()
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.endpoint, err = transport.NewEndpoint(transport.Config{
 		Network: cfg.Network, Name: cfg.Name, Cluster: cfg.Cluster, Boot: n.boot,
-		KeyID: membership.KeyID(cfg.GossipKey), Handler: n, Logger: n.log,
+		KeyID: membership.KeyID(cfg.GossipKey), Handler: n, Logger: n.log, TLS: cfg.TLS,
 		MaxFrame: cfg.Limits.MaxFrame, MaxCalls: cfg.Limits.MaxCalls, RandSeed: cfg.RandSeed,
 	})
 	if err != nil {

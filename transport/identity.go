@@ -51,3 +51,12 @@ func (ep *Endpoint) provenFirst(nc net.Conn, want string) error {
 	}
 	return err
 }
+
+// LogRefused tells the log of a stream that the port refused.
+func (ep *Endpoint) LogRefused(remote net.Addr, kind StreamKind) {
+	if kind == StreamTLS && ep.cfg.TLS == nil {
+		ep.log.Warn().Err(ErrNoTLS).Stringer("remote", remote).Msg("stream refused")
+		return
+	}
+	ep.log.Debug().Stringer("remote", remote).Stringer("kind", kind).Msg("stream refused")
+}
