@@ -11,10 +11,10 @@ import (
 	"reflect"
 )
 
-// Errors of TLS. All but the first two wrap ErrTLS; those about certificates
-// wrap ErrCertificate too. What the peer found wrong comes as a RefusedError
-// around the same value, as far as TLS's alerts can tell: about a server's
-// certificate they say ErrCertificate only.
+// Errors of TLS. All but the first two are ErrTLS too; those about certificates
+// are ErrCertificate. What the peer found wrong comes as a RefusedError around
+// the same value, as far as TLS's alerts can tell: about a server's certificate
+// they say ErrCertificate only.
 var (
 	// ErrTLSRequired: a plain stream where only TLS is taken.
 	ErrTLSRequired = errors.New("transport: plain stream where TLS is required")
@@ -23,24 +23,39 @@ var (
 	// ErrTLS: a TLS handshake failed.
 	ErrTLS = errors.New("transport: TLS handshake failed")
 	// ErrTLSVersion: the peer speaks no version of TLS from 1.3 on.
-	ErrTLSVersion = fmt.Errorf("%w: TLS before version 1.3", ErrTLS)
+	ErrTLSVersion = kindOf(ErrTLS, "transport: TLS before version 1.3")
 	// ErrTLSProtocol: the peer speaks another protocol over TLS.
-	ErrTLSProtocol = fmt.Errorf("%w: no common protocol (ALPN)", ErrTLS)
+	ErrTLSProtocol = kindOf(ErrTLS, "transport: no common protocol over TLS (ALPN)")
 	// ErrCertificate: a certificate was refused.
-	ErrCertificate = fmt.Errorf("%w: certificate refused", ErrTLS)
+	ErrCertificate = kindOf(ErrTLS, "transport: certificate refused")
 	// ErrNoCertificate: the client has no certificate.
-	ErrNoCertificate = fmt.Errorf("%w: none given", ErrCertificate)
+	ErrNoCertificate = kindOf(ErrCertificate, "transport: no certificate given")
 	// ErrUnknownCA: no CA that is trusted has signed the certificate.
-	ErrUnknownCA = fmt.Errorf("%w: signed by no CA that is trusted", ErrCertificate)
+	ErrUnknownCA = kindOf(ErrCertificate, "transport: certificate signed by no CA that is trusted")
 	// ErrCertificateExpired: the certificate has expired or is not valid yet.
-	ErrCertificateExpired = fmt.Errorf("%w: expired or not valid yet", ErrCertificate)
+	ErrCertificateExpired = kindOf(ErrCertificate, "transport: certificate expired or not valid yet")
 	// ErrCertificateUse: the certificate is not meant for this.
-	ErrCertificateUse = fmt.Errorf("%w: meant for another use", ErrCertificate)
+	ErrCertificateUse = kindOf(ErrCertificate, "transport: certificate meant for another use")
 	// ErrCertificateName: the certificate is that of another node.
-	ErrCertificateName = fmt.Errorf("%w: of another node", ErrCertificate)
+	ErrCertificateName = kindOf(ErrCertificate, "transport: certificate of another name")
 )
 
-// alerts are TLS's words for what a peer found wrong (RFC 8446, section 6).
+// kind is an error that is a more general one too, without its words.
+type kind struct {
+	text string
+	of   error
+}
+
+func kindOf(of error, text string) error { return &kind{text, of} }
+
+// Error implements error.
+func (k *kind) Error() string { return k.text }
+
+// Unwrap gives the more general error.
+func (k *kind) Unwrap() error { return k.of }
+
+// alertError names TLS's own words for what a peer found wrong (RFC 8446,
+// section 6).
 func alertError(alert uint64) error {
 	switch alert {
 	case 48:
