@@ -146,3 +146,16 @@ func TestCommandsWithTLS(t *testing.T) {
 		t.Errorf("the node ended with %d: %s", status, b.errOut.String())
 	}
 }
+
+// dev with TLS does what it does without, and leaves no keys behind.
+func TestDevTLS(t *testing.T) {
+	t.Setenv(actAsProgram, "1")
+	t.Setenv("TMPDIR", t.TempDir())
+	r := program(t, "", "dev", "--once", "--tls", "--nodes", "2", "--base-port", "0", "--log-dir", t.TempDir())
+	if r.status != exitOK || !strings.Contains(r.errOut, "--tls-cert") || !strings.Contains(r.out, "1,000 of 1,000") {
+		t.Errorf("ended with %d: %s%s", r.status, r.out, r.errOut)
+	}
+	if left, err := os.ReadDir(os.TempDir()); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
