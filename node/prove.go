@@ -31,7 +31,7 @@ const (
 func (p proof) String() string { return [...]string{"pending", "refused", "proven"}[p] }
 
 const (
-	maxProofs     = 8 // asked for at once
+	maxProofs     = 8 // asked for at once for the first time, and again
 	minProofRetry = 50 * time.Millisecond
 	maxProofRetry = 5 * time.Second
 	// doubts is how many failures in a row that may pass by themselves refuse
@@ -44,7 +44,7 @@ const (
 // Invariant: at most one goroutine applies what was found; who finds more
 // meanwhile leaves it to that one, so that many proofs make few tables.
 type prover struct {
-	slots chan struct{}
+	first, again chan struct{} // slots: who fails again and again holds up nobody who is new
 
 	mu       sync.Mutex
 	found    []finding
@@ -57,7 +57,9 @@ type finding struct {
 	proof proof
 }
 
-func (p *prover) init() { p.slots = make(chan struct{}, maxProofs) }
+func (p *prover) init() {
+	p.first, p.again = make(chan struct{}, maxProofs), make(chan struct{}, maxProofs)
+}
 
 // gossipNetwork is what gossip dials by.
 func (n *Node) gossipNetwork() transport.Network {
@@ -80,8 +82,10 @@ func (n *Node) wantProof(p *peer) {
 // prove asks until the member has proved who it is, or is gone.
 func (n *Node) prove(p *transport.Peer, boot uint64) {
 	random := rand.New(rand.NewPCG(n.cfg.RandSeed, boot))
+	slots := n.prover.first
 	for failures := 0; ; {
-		err := n.ask(p, boot)
+		err := n.ask(slots, p, boot)
+		slots = n.prover.again
 		switch {
 		case err == nil:
 			n.stats.add(IdentitiesProven)
@@ -113,10 +117,10 @@ func (n *Node) prove(p *transport.Peer, boot uint64) {
 
 // ask makes sure of a connection to the peer, which TLS gives only to the node
 // of its name, and that it is the very process that gossip tells of.
-func (n *Node) ask(p *transport.Peer, boot uint64) error {
+func (n *Node) ask(slots chan struct{}, p *transport.Peer, boot uint64) error {
 	select {
-	case n.prover.slots <- struct{}{}:
-		defer func() { <-n.prover.slots }()
+	case slots <- struct{}{}:
+		defer func() { <-slots }()
 	case <-n.ctx.Done():
 		return n.ctx.Err()
 	}

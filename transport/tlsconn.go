@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"slices"
 	"time"
 )
@@ -68,7 +69,8 @@ func clientError(err error) error {
 	if errors.As(err, &plain) {
 		return fmt.Errorf("%w: the answer was no TLS: %w", ErrNoTLS, err)
 	}
-	if saidByPeer(err) == nil && isIO(err) && !errors.Is(err, ErrTLS) {
+	late := errors.Is(err, os.ErrDeadlineExceeded)
+	if saidByPeer(err) == nil && isIO(err) && !late && !errors.Is(err, ErrTLS) {
 		return fmt.Errorf("the peer ended it, and may not speak TLS: %w", tlsError(err))
 	}
 	return tlsError(err)
