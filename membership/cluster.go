@@ -123,6 +123,7 @@ func (c *Cluster) start() error {
 		_ = g.Shutdown()
 		return fmt.Errorf("membership: start gossip: %w", err)
 	}
+	g.begin()
 	c.life.phase, c.life.gossip, c.life.list = phaseRunning, g, list
 	c.tasks.Go(c.publishLoop)
 	c.tasks.Go(c.conflictLoop)

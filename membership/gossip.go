@@ -40,7 +40,8 @@ type gossip struct {
 
 var _ memberlist.NodeAwareTransport = (*gossip)(nil)
 
-// newGossip starts to read packets. Shutdown must be called.
+// newGossip gives a transport that begin makes read packets. Shutdown must be
+// called.
 func newGossip(ctx context.Context, cfg *Config) *gossip {
 	g := &gossip{
 		network: cfg.Network, packets: cfg.Packets, advertise: cfg.Advertise, cluster: cfg.Cluster, log: cfg.Logger,
@@ -49,9 +50,12 @@ func newGossip(ctx context.Context, cfg *Config) *gossip {
 		streamCh: make(chan net.Conn),
 	}
 	g.ctx, g.cancel = context.WithCancel(ctx)
-	g.reader.Go(g.readPackets)
 	return g
 }
+
+// begin starts to read packets, once memberlist knows its own state: it would
+// take what others still say of a former life of this node for that.
+func (g *gossip) begin() { g.reader.Go(g.readPackets) }
 
 // FinalAdvertiseAddr implements memberlist.Transport.
 func (g *gossip) FinalAdvertiseAddr(string, int) (net.IP, int, error) {

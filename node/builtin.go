@@ -69,6 +69,10 @@ type (
 		Incarnation uint32  `json:"incarnation"`
 		Boot        uint64  `json:"boot"`
 		AgeSeconds  float64 `json:"age_s"` // since its process started
+		// Identity is, with TLS, whether the asked node knows the member to be
+		// who it says: proven, pending or refused. Only who is proven owns
+		// keys.
+		Identity string `json:"identity,omitempty"`
 	}
 	// OwnerRequest asks for the owners of keys.
 	OwnerRequest struct {
@@ -137,8 +141,8 @@ func (n *Node) listMembers(ctx context.Context, _ *MembersRequest) (*MembersRepl
 	if err != nil {
 		return nil, rpc.Errorf(rpc.Unavailable, "%v", err)
 	}
-	shares := make(map[string]float64)
-	for _, s := range n.Table().Shares() {
+	shares, v := make(map[string]float64), n.view.Load()
+	for _, s := range v.table.Shares() {
 		shares[s.Name] = s.Fraction
 	}
 	reply := &MembersReply{Members: make([]MemberInfo, 0, len(known))}
@@ -147,6 +151,9 @@ func (n *Node) listMembers(ctx context.Context, _ *MembersRequest) (*MembersRepl
 			Name: m.Name, Addr: m.Addr.String(), State: m.Health.String(), Serving: m.State.String(),
 			Zone: m.Zone, Weight: m.Weight, Incarnation: m.Incarnation, Boot: m.Boot,
 			AgeSeconds: time.Since(membership.BootTime(m.Boot)).Seconds(),
+		}
+		if p := v.peers[m.Name]; p != nil && n.cfg.TLS != nil && p.boot == m.Boot {
+			one.Identity = p.proof.String()
 		}
 		if m.Health == membership.HealthAlive || m.Health == membership.HealthSuspect {
 			one.Share = shares[m.Name]
@@ -198,5 +205,5 @@ func (n *Node) leaveOnRequest(context.Context, *LeaveRequest) (*LeaveReply, erro
 // refusedStream counts and logs a stream that nobody here takes.
 func (n *Node) refusedStream(remote net.Addr, kind transport.StreamKind) {
 	n.endpoint.CountRefused()
-	n.log.Debug().Stringer("remote", remote).Stringer("kind", kind).Msg("stream refused")
+	n.endpoint.LogRefused(remote, kind)
 }

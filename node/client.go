@@ -17,6 +17,7 @@ type ClientConfig struct {
 	Cluster string            // refuse nodes of any other; empty: take any
 	Network transport.Network // nil: the operating system
 	Timeout time.Duration     // of calls that have no deadline; 0: DefaultCallTimeout
+	TLS     *transport.TLS    // nil: a plain stream, which clusters with TLS refuse
 	Limits  transport.Limits  // zero fields: the transport's defaults
 	Logger  zerolog.Logger    // zero: nothing is logged
 }
@@ -46,7 +47,7 @@ func Dial(ctx context.Context, addr string, cfg ClientConfig) (*Client, error) {
 		return nil, err
 	}
 	ep, err := transport.NewEndpoint(transport.Config{
-		Network: cfg.Network, Cluster: cfg.Cluster, Limits: cfg.Limits, Logger: cfg.Logger,
+		Network: cfg.Network, Cluster: cfg.Cluster, TLS: cfg.TLS, Limits: cfg.Limits, Logger: cfg.Logger,
 	})
 	if err != nil {
 		return nil, err

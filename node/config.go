@@ -61,6 +61,12 @@ type Config struct {
 	// GossipKey encrypts gossip: 16, 24 or 32 bytes, the same on all
 	// members. Empty: no encryption.
 	GossipKey []byte
+	// TLS makes every stream of the mesh and of gossip TLS, with certificates
+	// on both sides; this node's must bear its name. All members use it, or
+	// none. UDP gossip stays under GossipKey. Nil: plain streams.
+	TLS *transport.TLS
+	// InsecureGossip allows TLS without a GossipKey.
+	InsecureGossip bool
 	// Table are the parameters of the ownership table, the same on all
 	// members.
 	Table router.Params
@@ -121,6 +127,10 @@ func (c Config) withDefaults() (Config, error) {
 	c.Weight = math.Round(c.Weight*1000) / 1000
 	if !(c.Weight >= router.MinWeight && c.Weight <= router.MaxWeight) {
 		return c, bad("weight %v; want %v to %v", c.Weight, router.MinWeight, router.MaxWeight)
+	}
+	if c.TLS != nil && len(c.GossipKey) == 0 && !c.InsecureGossip {
+		return c, bad("TLS without a gossip key, which leaves gossip over UDP open to anyone; " +
+			"set GossipKey (--gossip-key), or InsecureGossip (--insecure-gossip) if that is meant")
 	}
 	if c.Expect < 0 {
 		return c, bad("expect %d members; want 0 or more", c.Expect)

@@ -172,7 +172,7 @@ func (n *Node) Targets(_ context.Context, dest rpc.Dest) ([]string, error) {
 	v := n.view.Load()
 	switch dest.Kind {
 	case rpc.ToAll:
-		return append([]string(nil), v.members.Names()...), nil
+		return v.provenNames(), nil
 	case rpc.ToOwners:
 		if dest.N < 1 {
 			return nil, rpc.Errorf(rpc.InvalidArgument, "%d owners asked for; want 1 or more", dest.N)

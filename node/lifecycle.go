@@ -165,6 +165,7 @@ func (n *Node) openLocked(ctx context.Context) error {
 		if err := port.Serve(transport.StreamHandlers{
 			Mesh: n.endpoint.ServeConn, Gossip: cluster.ServeStream,
 			MsgpackRPC: n.foreignStreams(), Refused: n.refusedStream,
+			TLS: n.cfg.TLS,
 		}); err != nil {
 			n.log.Error().Err(err).Msg("listener failed")
 		}
@@ -190,7 +191,7 @@ func (n *Node) newCluster(port *transport.Port) (*membership.Cluster, error) {
 		return nil, err
 	}
 	return membership.New(membership.Config{
-		Name: n.cfg.Name, Cluster: n.cfg.Cluster, Network: n.cfg.Network,
+		Name: n.cfg.Name, Cluster: n.cfg.Cluster, Network: n.gossipNetwork(),
 		Packets: port.Packets(), Advertise: addr, Seeds: n.cfg.Seeds,
 		Profile: n.cfg.Profile, GossipKey: n.cfg.GossipKey,
 		Meta: membership.Meta{
@@ -229,7 +230,9 @@ func (n *Node) join(ctx context.Context) error {
 	}
 	// Who is seen first may not serve yet; a table without the rest would give
 	// their keys to the few.
-	complete := func(v *view) bool { return v.table.Has(n.cfg.Name) && v.table.Len() >= n.cfg.Expect }
+	complete := func(v *view) bool {
+		return v.table.Has(n.cfg.Name) && v.table.Len() >= n.cfg.Expect && v.pending() == ""
+	}
 	if err := n.waitView(ctx, complete); err != nil {
 		return fmt.Errorf("node %s: %s: %w", n.cfg.Name, n.why(n.view.Load()), err)
 	}
@@ -252,6 +255,8 @@ func (n *Node) why(v *view) string {
 		return "it looks for a seed that answers"
 	case len(v.members.Members) < n.cfg.Expect:
 		return fmt.Sprintf("it sees %d of the %d members that it expects", len(v.members.Members), n.cfg.Expect)
+	case v.pending() != "":
+		return fmt.Sprintf("it has yet to prove the identity of %s", v.pending())
 	case v.table.Len() < n.cfg.Expect:
 		return fmt.Sprintf("%d of the %d members that it expects serve already", v.table.Len(), n.cfg.Expect)
 	}

@@ -41,6 +41,7 @@ type Node struct {
 	running  atomic.Pointer[gate] // handlers that run
 	foreign  *mprpc.Gateway       // MessagePack-RPC clients
 	stats    stats
+	prover   prover
 	turns    atomic.Uint64 // calls to any so far
 	pauses   atomic.Uint64 // waits between attempts so far: seeds their jitter
 	buffers  sync.Pool     // of *[]byte to encode into
@@ -71,10 +72,11 @@ func New(cfg Config) (*Node, error) {
 	n.view.Store(&view{table: table, members: &membership.Snapshot{}, changed: make(chan struct{})})
 	n.invoker = rpc.ChainClient(cfg.Client, n.route)
 	n.life.init()
+	n.prover.init()
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.endpoint, err = transport.NewEndpoint(transport.Config{
 		Network: cfg.Network, Name: cfg.Name, Cluster: cfg.Cluster, Boot: n.boot,
-		KeyID: membership.KeyID(cfg.GossipKey), Handler: n, Logger: n.log,
+		KeyID: membership.KeyID(cfg.GossipKey), Handler: n, Logger: n.log, TLS: cfg.TLS,
 		Limits: cfg.Limits.Transport, RandSeed: cfg.RandSeed,
 	})
 	if err != nil {

@@ -16,12 +16,18 @@ const (
 	NotOwnerSent                // calls that this node refused as NotOwner
 	Retries                     // attempts after the first
 	Panics                      // handlers that panicked
+
+	IdentitiesProven  // members that proved by TLS who they are
+	IdentitiesRefused // tries at which a member did not
 	counterCount
 )
 
 // String is the counter's name in snake case, as metrics have it.
 func (c Counter) String() string {
-	return [...]string{"local_calls", "redirects", "not_owner_sent", "retries", "panics"}[c]
+	return [...]string{
+		"local_calls", "redirects", "not_owner_sent", "retries", "panics",
+		"identities_proven", "identities_refused",
+	}[c]
 }
 
 type stats struct{ counts [counterCount]atomic.Uint64 }
@@ -37,6 +43,9 @@ func (n *Node) Stats() map[string]uint64 {
 	}
 	if n.foreign != nil {
 		maps.Copy(all, n.foreign.Stats())
+	}
+	if n.cfg.TLS != nil {
+		maps.Copy(all, n.cfg.TLS.Stats())
 	}
 	for c := range counterCount {
 		all[c.String()] = n.stats.counts[c].Load()

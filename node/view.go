@@ -28,6 +28,7 @@ type peer struct {
 	*transport.Peer
 	boot  uint64
 	state membership.State
+	proof proof
 }
 
 // onMembers takes a new snapshot. Membership calls it from one goroutine, in
@@ -36,9 +37,17 @@ func (n *Node) onMembers(s *membership.Snapshot) {
 	n.viewMu.Lock()
 	defer n.viewMu.Unlock()
 	old := n.view.Load()
-	next := &view{table: old.table, members: s, serving: old.serving, ready: old.ready, changed: make(chan struct{})}
-	next.peers = n.peersOf(s, old.peers)
-	if owners := ownersOf(s); !slices.Equal(owners, old.owners()) {
+	n.replaceLocked(old, s, n.peersOf(s, old.peers))
+}
+
+// replaceLocked puts a view of these members in the place of old. The caller
+// holds viewMu.
+func (n *Node) replaceLocked(old *view, s *membership.Snapshot, peers map[string]*peer) {
+	next := &view{
+		table: old.table, members: s, peers: peers, serving: old.serving,
+		ready: old.ready, changed: make(chan struct{}),
+	}
+	if owners := n.ownersOf(next); !slices.Equal(owners, old.owners()) {
 		table, err := router.New(owners, n.cfg.Table)
 		if err != nil {
 			n.log.Error().Err(err).Msg("ownership table cannot be built; the old one stays")
@@ -78,11 +87,12 @@ func (n *Node) logTable(table, old *router.Table) {
 func (v *view) owners() []router.Member { return v.table.Members() }
 
 // ownersOf gives the members that own partitions: those who say that they
-// serve. Suspects stay: a suspicion is no fact.
-func ownersOf(s *membership.Snapshot) []router.Member {
-	owners := make([]router.Member, 0, len(s.Members))
-	for _, m := range s.Members {
-		if m.State == membership.StateServing {
+// serve and, with TLS, have proved who they are. Suspects stay: a suspicion is
+// no fact.
+func (n *Node) ownersOf(v *view) []router.Member {
+	owners := make([]router.Member, 0, len(v.members.Members))
+	for _, m := range v.members.Members {
+		if m.State == membership.StateServing && (m.Name == n.cfg.Name || v.peers[m.Name].proof == proven) {
 			owners = append(owners, router.Member{Name: m.Name, Zone: m.Zone, Weight: m.Weight})
 		}
 	}
@@ -103,10 +113,11 @@ func (n *Node) peersOf(s *membership.Snapshot, old map[string]*peer) map[string]
 		}
 		addr := m.Addr.String()
 		if p := old[m.Name]; p != nil && p.boot == m.Boot && p.Addr() == addr {
-			peers[m.Name] = &peer{Peer: p.Peer, boot: m.Boot, state: m.State}
+			peers[m.Name] = &peer{Peer: p.Peer, boot: m.Boot, state: m.State, proof: p.proof}
 			continue
 		}
 		peers[m.Name] = &peer{Peer: n.endpoint.Peer(m.Name, addr), boot: m.Boot, state: m.State}
+		n.wantProof(peers[m.Name])
 	}
 	for name, p := range old {
 		if now := peers[name]; now != nil && now.Peer == p.Peer {

@@ -16,9 +16,11 @@ import (
 )
 
 // networks are the implementations that the suite runs over.
-func networks() map[string]func() Network {
+func networks(t testing.TB) map[string]func() Network {
 	return map[string]func() Network{
 		"tcp":           System,
+		"tls":           func() Network { return newTLSNet(t, System()) },
+		"tls in memory": func() Network { return newTLSNet(t, newMemNet(64<<10)) },
 		"memory":        func() Network { return newMemNet(64 << 10) },
 		"narrow memory": func() Network { return newMemNet(7) },
 	}
@@ -26,8 +28,17 @@ func networks() map[string]func() Network {
 
 // overAll runs a test over each network.
 func overAll(t *testing.T, test func(*lab)) {
-	for name, network := range networks() {
+	for name, network := range networks(t) {
 		t.Run(name, func(t *testing.T) { test(&lab{t, network()}) })
+	}
+}
+
+// overPlain is overAll for tests about streams before there is any TLS.
+func overPlain(t *testing.T, test func(*lab)) {
+	for name, network := range networks(t) {
+		if l := (&lab{t, network()}); !l.secure() {
+			t.Run(name, func(t *testing.T) { test(&lab{t, l.net}) })
+		}
 	}
 }
 

@@ -5,7 +5,8 @@
 // streams apart by their first byte. An Endpoint is one process as its peers
 // see it: it greets (hello), accepts and dials connections, hands incoming
 // calls to a Handler on reused goroutines, and drains. A Peer keeps one lazily
-// dialled connection to one other process.
+// dialled connection to one other process. With a TLS, all of this is inside
+// TLS 1.3, and a peer's certificate must bear the name that it claims.
 //
 //	ep, err := transport.NewEndpoint(transport.Config{Network: transport.System(), Name: "a", Cluster: "c", Handler: h})
 //	peer := ep.Peer("b", "10.0.0.2:7101")

@@ -44,6 +44,7 @@ type Config struct {
 	Boot    uint64 // tells two lives of one name apart
 	KeyID   uint64 // identifies the gossip key; 0: none
 	Handler Handler
+	TLS     *TLS // nil: plain streams
 	Logger  zerolog.Logger
 
 	Limits
@@ -84,6 +85,9 @@ func (c *Config) setDefaults() error {
 		if name != "" && !wire.ValidName(name) {
 			return errors.New("transport: the " + what + " must be 1 to 128 printable ASCII characters without spaces")
 		}
+	}
+	if c.TLS != nil {
+		return c.TLS.bind(c.Name)
 	}
 	return nil
 }
@@ -185,7 +189,8 @@ func (ep *Endpoint) ServeConn(nc net.Conn) {
 
 // Dial opens a connection to addr ("ip:port"). If want is not empty, the
 // process there must bear that name. Errors: those of the network, ctx's own,
-// and ErrVersion, ErrCluster, ErrGossipKey, ErrWrongPeer, ErrHandshakeTimeout.
+// those of TLS, and ErrVersion, ErrCluster, ErrGossipKey, ErrWrongPeer,
+// ErrHandshakeTimeout.
 func (ep *Endpoint) Dial(ctx context.Context, addr, want string) (*Conn, error) {
 	if !ep.enter() {
 		return nil, ErrClosed

@@ -91,6 +91,10 @@ var reasons = [...]error{
 	9:  ErrIdle,
 	10: ErrPingFlood,
 	11: ErrWindowOverflow,
+	12: ErrTLSRequired,
+	13: ErrNoTLS,
+	14: ErrCertificateName,
+	15: ErrCertificateUse,
 }
 
 // reasonOf gives the code of the first known error that err wraps; what has

@@ -25,7 +25,7 @@ const (
 
 // dial connects and greets first.
 func (ep *Endpoint) dial(ctx context.Context, addr, want string) (*Conn, error) {
-	nc, err := ep.cfg.Network.Dial(ctx, addr)
+	nc, err := ep.connect(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +105,9 @@ func linger(nc net.Conn) {
 // greet sends the preface and our hello, and takes the peer's.
 func (ep *Endpoint) greet(nc net.Conn, want string) (*Conn, error) {
 	_ = nc.SetDeadline(time.Now().Add(ep.cfg.HandshakeTimeout))
+	if err := ep.provenFirst(nc, want); err != nil {
+		return nil, err
+	}
 	mine := ep.hello(want)
 	if _, err := nc.Write(helloFrame([]byte(wire.Preface), &mine)); err != nil {
 		return nil, handshakeError(err)
@@ -114,6 +117,10 @@ func (ep *Endpoint) greet(nc net.Conn, want string) (*Conn, error) {
 		return nil, handshakeError(err)
 	}
 	if err := ep.check(&h, want); err != nil {
+		return nil, err
+	}
+	if err := ep.proven(nc, h.Name); err != nil {
+		refuse(nc, err)
 		return nil, err
 	}
 	return ep.greeted(nc, &h, true), nil
@@ -126,6 +133,9 @@ func (ep *Endpoint) greetBack(nc net.Conn) (*Conn, error) {
 	h, err := readPreface(nc)
 	if err == nil {
 		err = ep.check(&h, "")
+	}
+	if err == nil {
+		err = ep.proven(nc, h.Name)
 	}
 	if err == nil && h.To != "" && h.To != ep.cfg.Name {
 		err = fmt.Errorf("%w: this is %q, not %q", ErrWrongPeer, ep.cfg.Name, h.To)

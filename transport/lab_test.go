@@ -40,6 +40,12 @@ type lab struct {
 	net Network
 }
 
+// secure tells whether the lab's endpoints speak TLS.
+func (l *lab) secure() bool {
+	_, ok := l.net.(*tlsNet)
+	return ok
+}
+
 // methods is a handler that goes by name; unknown ones are refused.
 type methods map[string]func(*Incoming)
 
@@ -63,6 +69,9 @@ type host struct {
 func (l *lab) endpoint(cfg Config) *Endpoint {
 	l.Helper()
 	cfg.Network = l.net
+	if n, ok := l.net.(*tlsNet); ok {
+		n.equip(&cfg)
+	}
 	if cfg.Cluster == "" {
 		cfg.Cluster = "lab"
 	}
@@ -89,7 +98,7 @@ func (l *lab) host(cfg Config, more ...func(*StreamHandlers)) *host {
 		}
 	})
 	h.Endpoint = l.endpoint(cfg)
-	streams := StreamHandlers{Mesh: h.ServeConn, Refused: func(net.Addr, StreamKind) {
+	streams := StreamHandlers{Mesh: h.ServeConn, TLS: h.cfg.TLS, Refused: func(net.Addr, StreamKind) {
 		h.refused.Add(1)
 		h.CountRefused()
 	}}

@@ -48,13 +48,17 @@ func (n *counted) Dial(ctx context.Context, addr string) (net.Conn, error) {
 func peerLab(t testing.TB, network Network, handler Handler) (*lab, *counted, *host, *Peer) {
 	n := &counted{Network: network}
 	l := &lab{t, n}
+	if x, ok := network.(*tlsNet); ok { // what is counted is dialled below TLS
+		n.Network = x.Network
+		l.net = newTLSNet(t, n)
+	}
 	h := l.host(Config{Name: "b", Handler: handler})
 	return l, n, h, l.endpoint(Config{Name: "a"}).Peer("b", h.addr)
 }
 
 // Many callers that need a connection at once share one dial.
 func TestPeerDialsOnce(t *testing.T) {
-	for name, network := range networks() {
+	for name, network := range networks(t) {
 		t.Run(name, func(t *testing.T) {
 			_, n, h, p := peerLab(t, network(), echo{})
 			same(t, "name", p.Name(), "b")

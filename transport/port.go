@@ -19,6 +19,7 @@ const (
 	StreamMesh                  // the mesh preface
 	StreamGossip                // memberlist, whose streams begin with a label
 	StreamMsgpackRPC            // a plain MessagePack-RPC client
+	StreamTLS                   // TLS, whatever is inside
 )
 
 // String names the kind for logs and counters.
@@ -30,6 +31,8 @@ func (k StreamKind) String() string {
 		return "gossip"
 	case StreamMsgpackRPC:
 		return "msgpack-rpc"
+	case StreamTLS:
+		return "tls"
 	}
 	return "unknown"
 }
@@ -37,7 +40,7 @@ func (k StreamKind) String() string {
 // Classify tells a stream's kind from its first byte: 'm' of the mesh preface,
 // 244 of memberlist's label header (clusters always have a name), one of an
 // array's of MessagePack-RPC: of three or four elements (0x93, 0x94), or with
-// the length in two or four bytes (0xdc, 0xdd), as some encoders have it.
+// the length in two or four bytes (0xdc, 0xdd), as some encoders have it, 0x16 of a TLS record.
 func Classify(first byte) StreamKind {
 	switch first {
 	case 'm':
@@ -46,6 +49,8 @@ func Classify(first byte) StreamKind {
 		return StreamGossip
 	case 0x93, 0x94, 0xdc, 0xdd:
 		return StreamMsgpackRPC
+	case firstOfTLS:
+		return StreamTLS
 	}
 	return StreamUnknown
 }
@@ -116,6 +121,9 @@ type StreamHandlers struct {
 	Mesh       func(net.Conn)
 	Gossip     func(net.Conn)
 	MsgpackRPC func(net.Conn)
+	// TLS, if it is not nil, lets nothing in but TLS from clients with a
+	// certificate; the streams handed over are what is inside.
+	TLS *TLS
 	// Refused is told of each stream that was closed, with what it seemed to
 	// be (StreamUnknown also for silence). May be nil.
 	Refused func(remote net.Addr, kind StreamKind)
@@ -187,26 +195,21 @@ func (p *Port) admit(nc net.Conn) bool {
 	return true
 }
 
-// sort reads one byte of a fresh stream and hands it over.
+// sort finds out what a fresh stream is and hands it over. Those who are told
+// why they are refused count as fresh until then.
 func (p *Port) sort(nc net.Conn, h StreamHandlers) {
 	defer p.wg.Done()
-	var first [1]byte
-	_ = nc.SetReadDeadline(time.Now().Add(firstByteTimeout))
-	n, _ := nc.Read(first[:])
-	_ = nc.SetReadDeadline(time.Time{})
+	stream, kind, err := h.tell(nc)
+	explain(nc, kind, err)
 	p.mu.Lock()
 	delete(p.fresh, nc)
 	p.mu.Unlock()
-	kind := StreamUnknown
-	if n == 1 {
-		kind = Classify(first[0])
-	}
 	take := h.taker(kind)
-	if take == nil {
+	if take == nil || err != nil {
 		h.refuse(nc, kind)
 		return
 	}
-	take(&prefixed{Conn: nc, first: first})
+	take(stream)
 }
 
 func (p *Port) isClosed() bool {

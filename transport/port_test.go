@@ -104,12 +104,13 @@ func TestClassify(t *testing.T) {
 	want := map[byte]StreamKind{
 		wire.Preface[0]: StreamMesh, 244: StreamGossip, 0x93: StreamMsgpackRPC, 0x94: StreamMsgpackRPC,
 		0xdc: StreamMsgpackRPC, 0xdd: StreamMsgpackRPC,
+		0x16: StreamTLS,
 	}
 	for b := range 256 {
 		same(t, fmt.Sprintf("first byte %#x", b), Classify(byte(b)), want[byte(b)])
 	}
 	for k, name := range map[StreamKind]string{
-		StreamUnknown: "unknown", StreamMesh: "mesh", StreamGossip: "gossip", StreamMsgpackRPC: "msgpack-rpc", 77: "unknown",
+		StreamUnknown: "unknown", StreamMesh: "mesh", StreamGossip: "gossip", StreamMsgpackRPC: "msgpack-rpc", StreamTLS: "tls", 77: "unknown",
 	} {
 		same(t, "name", k.String(), name)
 	}

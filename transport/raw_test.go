@@ -60,6 +60,12 @@ func (l *lab) rawHost(mine wire.Hello) (addr string, accepted <-chan *raw) {
 		if err != nil {
 			return
 		}
+		if n, ok := l.net.(*tlsNet); ok {
+			if nc, _, err = n.of(mine.Name).accept(nc); err != nil {
+				l.Errorf("TLS: %v", err)
+				return
+			}
+		}
 		l.Cleanup(func() { _ = nc.Close() })
 		r := newRaw(l, nc)
 		if _, err := readPreface(nc); err != nil {

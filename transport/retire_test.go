@@ -11,7 +11,7 @@ import (
 
 // Retire lets what is under way finish, refuses what is new, and is bounded.
 func TestPeerRetire(t *testing.T) {
-	for name, network := range networks() {
+	for name, network := range networks(t) {
 		t.Run(name, func(t *testing.T) {
 			release, started := make(chan struct{}), make(chan struct{})
 			_, _, h, p := peerLab(t, network(), methods{"m": func(in *Incoming) {

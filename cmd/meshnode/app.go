@@ -25,6 +25,7 @@ type app struct {
 
 	output string // text or json
 	addr   string // of the node that is asked
+	tls    tlsFlags
 }
 
 // execute runs the command that args name, and gives the exit status.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"github.com/meshnode/meshnode/node"
@@ -18,21 +19,26 @@ const defaultAddr = "127.0.0.1:7101"
 // anyAddr is what --addr means to most commands.
 const anyAddr = "ask the node at `host:port`; any node of the cluster will do"
 
-// addrFlag gives cmd the flag --addr.
+// addrFlag gives cmd the flag --addr, and those of TLS.
 func (a *app) addrFlag(cmd *cobra.Command, usage string) {
 	flagOf(cmd, &a.addr, "addr", "a", defaultAddr, usage, parseHostPort)
+	a.tls.add(cmd)
 }
 
 // dial connects to the node at --addr.
 func (a *app) dial(ctx context.Context) (*node.Client, error) {
-	c, err := node.Dial(ctx, a.addr, node.ClientConfig{})
+	security, err := a.tls.load(zerolog.Nop())
+	if err != nil {
+		return nil, err
+	}
+	c, err := node.Dial(ctx, a.addr, node.ClientConfig{TLS: security})
 	switch {
 	case err == nil:
 		return c, nil
 	case errors.Is(err, context.Canceled):
 		return nil, err
 	}
-	return nil, failf(rpc.Unavailable, "%w (is one running there? --addr or %s says where)", err, envName("addr"))
+	return nil, failf(rpc.Unavailable, "%w (%s)", err, a.tls.hint(err))
 }
 
 // forward has the node that c is connected to carry one call, and gives the

@@ -35,6 +35,7 @@ Without a terminal it prints a line for each change; with -o json too.`
 
 const devExample = `  meshnode dev
   meshnode dev --once
+  meshnode dev --tls
   meshnode dev --nodes 20 --base-port 0 --verbose
   meshnode dev --once -o json | jq '.agreed_ms, .per_node'`
 
@@ -48,6 +49,7 @@ const (
 type devFlags struct {
 	nodes, basePort int
 	once, verbose   bool
+	tls             bool
 	logDir          string
 }
 
@@ -65,6 +67,7 @@ func newDev(a *app) *cobra.Command {
 	flagOf(cmd, &f.nodes, "nodes", "n", "5", "run `n` processes", parseCount(1, devMaxNodes))
 	flagOf(cmd, &f.basePort, "base-port", "", "7101", "`port` of the first one; 0 takes free ones", parseCount(0, 65535))
 	flags.BoolVar(&f.once, "once", false, "check that all agree and route as they should, and stop")
+	flags.BoolVar(&f.tls, "tls", false, "speak TLS, with a CA that is thrown away at the end")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "show what the processes log, on stderr")
 	flags.StringVar(&f.logDir, "log-dir", "", "`folder` for the logs, which are kept; without it, a temporary one, kept after a failure unless -o json")
 	a.outputFlag(cmd)
@@ -84,6 +87,14 @@ func (a *app) dev(ctx context.Context, f *devFlags) (err error) {
 	if f.verbose {
 		fl.shown = a.stderr
 	}
+	var security *transport.TLS
+	if f.tls {
+		var forget func() error
+		if security, forget, err = a.devTLS(fl.all); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, forget()) }()
+	}
 	tidy, err := fl.openLogs(f)
 	if err != nil {
 		return err
@@ -92,7 +103,7 @@ func (a *app) dev(ctx context.Context, f *devFlags) (err error) {
 	if err := fl.start(); err != nil {
 		return errors.Join(err, tidy())
 	}
-	w := newWatcher(fl.all)
+	w := newWatcher(fl.all, security)
 	defer func() {
 		w.close()
 		clean := a.devStop(fl)

@@ -23,6 +23,7 @@ func envName(flag string) string {
 // documentEnv names each flag's variable in its help.
 func documentEnv(root *cobra.Command) {
 	for _, cmd := range root.Commands() {
+		documentEnv(cmd)
 		cmd.Flags().SortFlags = false
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
 			f.Usage += " [" + envName(f.Name) + "]"

@@ -16,7 +16,8 @@ STATE is what the cluster thinks of a member: alive, suspect (it missed a probe
 and has yet to answer), dead or left. SERVING is what the member says itself:
 joining, serving or draining; only those who serve own keys. SHARE is the
 fraction of the key space that it owns by the asked node's table. A member that
-comes back has another BOOT.`
+comes back has another BOOT. With TLS, IDENTITY is whether it has proved to the
+asked node who it is: proven, pending or refused; only who is proven owns keys.`
 
 func newMembers(a *app) *cobra.Command {
 	cmd := &cobra.Command{
@@ -65,7 +66,7 @@ func (a *app) members(ctx context.Context) error {
 }
 
 func membersTable(members []node.MemberInfo) *table {
-	t := newTable("NAME", "ADDRESS", "STATE", "SERVING", "ZONE", ">WEIGHT", ">SHARE", ">INCARNATION", "BOOT", ">AGE")
+	t := newTable("NAME", "ADDRESS", "STATE", "SERVING", "ZONE", ">WEIGHT", ">SHARE", ">INCARNATION", "BOOT", ">AGE", "IDENTITY")
 	for _, m := range members {
 		since := age(m.AgeSeconds)
 		if m.State == stateDead || m.State == stateLeft {
@@ -73,7 +74,7 @@ func membersTable(members []node.MemberInfo) *table {
 		}
 		t.add(m.Name, m.Addr, m.State, m.Serving, dash(oneLine(m.Zone)),
 			strconv.FormatFloat(m.Weight, 'f', -1, 64), percent(m.Share),
-			strconv.FormatUint(uint64(m.Incarnation), 10), bootText(m.Boot), since)
+			strconv.FormatUint(uint64(m.Incarnation), 10), bootText(m.Boot), since, dash(m.Identity))
 	}
 	return t
 }

@@ -28,12 +28,17 @@ once it has found a seed and sees as many members as --expect says.
 SIGINT and SIGTERM make it leave gracefully: the others route past it before it
 stops, and no call is lost. A second signal ends it at once, with status 130.
 
+With --tls-cert, --tls-key and --tls-ca all streams are TLS, and whoever has no
+certificate of that CA is refused. The certificate must bear the node's name. New
+files are noticed within a second; connections that are open stay.
+
 A name can be given to one live process at a time: a second one is refused when
 it starts. A process that crashed may come back with its name.`
 
 const runExample = `  meshnode run --name a
   meshnode run --name b --bind 127.0.0.1:7102 --join 127.0.0.1:7101
   meshnode run --bind 0.0.0.0:7101 --join dns+mesh.internal:7101 --expect 3 --gossip-key @gossip.key
+  meshnode run --name a --gossip-key @gossip.key --tls-ca ca.crt --tls-cert a.crt --tls-key a.key
   MESHNODE_NAME=c MESHNODE_BIND=127.0.0.1:7103 MESHNODE_JOIN=127.0.0.1:7101,127.0.0.1:7102 meshnode run`
 
 // runFlags are the flags of run that need work before they are a node.Config.
@@ -41,6 +46,7 @@ type runFlags struct {
 	node      node.Config
 	advertise string
 	gossipKey string
+	tls       tlsFlags
 	log       logFlags
 }
 
@@ -63,6 +69,8 @@ func newRun(a *app) *cobra.Command {
 		"join by the member at `host:port`, or by all that dns+host:port stands for; may be repeated")
 	flags.StringVarP(&c.Cluster, "cluster", "c", node.DefaultCluster, "`name` of the cluster; others are refused")
 	flags.StringVar(&f.gossipKey, "gossip-key", "", "encrypt gossip with this `key`: base64 as keygen prints it, or @file")
+	f.tls.add(cmd)
+	flags.BoolVar(&c.InsecureGossip, "insecure-gossip", false, "allow TLS without --gossip-key, though anyone can gossip then")
 	flags.StringVarP(&c.Zone, "zone", "z", "", "`name` of what fails together with this node, such as a rack; replicas go to others")
 	flagOf(cmd, &c.Weight, "weight", "w", "1", "this node's share of the keys relative to others, as a `number` from 0.1 to 100", parseWeight)
 	profileFlag(cmd, &c.Profile)
@@ -110,6 +118,9 @@ func (a *app) nodeConfig(ctx context.Context, f *runFlags) (node.Config, error) 
 	cfg.Logger = f.log.logger(a.stderr)
 	var err error
 	if cfg.GossipKey, err = a.gossipKey(f.gossipKey); err != nil {
+		return cfg, err
+	}
+	if cfg.TLS, err = f.tls.load(cfg.Logger); err != nil {
 		return cfg, err
 	}
 	if f.advertise != "" {

@@ -10,16 +10,18 @@ import (
 
 	"github.com/meshnode/meshnode/node"
 	"github.com/meshnode/meshnode/rpc"
+	"github.com/meshnode/meshnode/transport"
 )
 
 // watcher looks at a cluster from outside, through each of its processes.
 type watcher struct {
 	procs   []*process
 	clients []*node.Client // by process; nil: not connected yet
+	tls     *transport.TLS // nil: plain streams
 }
 
-func newWatcher(procs []*process) *watcher {
-	return &watcher{procs: procs, clients: make([]*node.Client, len(procs))}
+func newWatcher(procs []*process, security *transport.TLS) *watcher {
+	return &watcher{tls: security, procs: procs, clients: make([]*node.Client, len(procs))}
 }
 
 func (w *watcher) close() {
@@ -66,7 +68,7 @@ func (w *watcher) ask(ctx context.Context, i int) (*node.PingReply, error) {
 	if w.clients[i] == nil {
 		ctx, cancel := context.WithTimeout(ctx, lookTimeout)
 		defer cancel()
-		c, err := node.Dial(ctx, w.procs[i].addr, node.ClientConfig{})
+		c, err := node.Dial(ctx, w.procs[i].addr, node.ClientConfig{TLS: w.tls})
 		if err != nil {
 			return nil, err
 		}

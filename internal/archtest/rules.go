@@ -48,7 +48,7 @@ func House() Rules {
 		TestLibs:   []string{"go.uber.org/goleak", "pgregory.net/rapid"},
 		Bans:       houseBans(),
 		Pure:       []string{"router", "internal/wire"},
-		Public:     []string{"transport", "rpc", "router", "membership", "node"},
+		Public:     []string{"certs", "transport", "rpc", "router", "membership", "node"},
 		BadNames:   []string{"util", "common", "helper", "manager"},
 		MaxLines:   400,
 		Exceptions: []Exception{
@@ -75,7 +75,8 @@ func housePackages() map[string]Row {
 
 	return map[string]Row{
 		"internal/wire": {Forbid: sockets, Tests: []string{msgpack}},
-		"transport":     {Internal: []string{"internal/wire"}, External: []string{zerolog}},
+		"certs":         {Forbid: []string{"net", "net/http/...", "net/rpc/...", "net/smtp"}},
+		"transport":     {Internal: []string{"internal/wire", "certs"}, External: []string{zerolog}},
 		"rpc":           {Internal: []string{"internal/wire"}, External: []string{msgpack}, Forbid: sockets},
 		"internal/mprpc": {
 			Internal: []string{"internal/wire", "rpc"}, External: []string{zerolog},
@@ -90,10 +91,10 @@ func housePackages() map[string]Row {
 			External: []string{zerolog, msgpack},
 		},
 		"cmd/meshnode/...": {
-			Internal: []string{"node", "rpc", "router", "membership", "transport", "cmd/meshnode/..."},
+			Internal: []string{"node", "rpc", "router", "membership", "transport", "certs", "cmd/meshnode/..."},
 			External: []string{cobra, pflag, zerolog, msgpack, isatty, term, progress},
 		},
-		"internal/proctest": {Internal: []string{"node", "rpc", "router", "membership"}},
+		"internal/proctest": {Internal: []string{"node", "rpc", "router", "membership", "transport", "certs"}},
 		"internal/archtest": {},
 		"examples/...":      {Internal: []string{"node", "rpc"}},
 	}

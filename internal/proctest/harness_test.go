@@ -19,6 +19,7 @@ import (
 
 	"github.com/meshnode/meshnode/node"
 	"github.com/meshnode/meshnode/rpc"
+	"github.com/meshnode/meshnode/transport"
 )
 
 // daemon is the path of the program under test, built once by TestMain.
@@ -44,6 +45,7 @@ func TestMain(m *testing.M) {
 // process is one daemon.
 type process struct {
 	name string
+	tls  *transport.TLS // of those who talk to it; nil: plain
 	addr string
 	cmd  *exec.Cmd
 	log  *logBuffer
@@ -150,6 +152,7 @@ func isFree(addr string) bool {
 type cluster struct {
 	t       *testing.T
 	members []*process
+	pki     *pki // nil: plain streams
 }
 
 // startCluster starts n daemons, node-1 the seed of the others, and waits until
@@ -169,7 +172,13 @@ func (c *cluster) add(name, addr string, args ...string) *process {
 	if len(c.members) > 0 {
 		args = append(args, "--join", c.members[0].addr)
 	}
+	if c.pki != nil {
+		args = append(args, c.pki.flags(name)...)
+	}
 	p := start(c.t, name, addr, args...)
+	if c.pki != nil {
+		p.tls = c.pki.client
+	}
 	c.members = append(c.members, p)
 	return p
 }
@@ -221,7 +230,7 @@ func (c *cluster) differ(n int) string {
 func (p *process) ping() (*node.PingReply, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	c, err := node.Dial(ctx, p.addr, node.ClientConfig{})
+	c, err := node.Dial(ctx, p.addr, node.ClientConfig{TLS: p.tls})
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +243,7 @@ func (c *cluster) client(p *process) *node.Client {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	cl, err := node.Dial(ctx, p.addr, node.ClientConfig{})
+	cl, err := node.Dial(ctx, p.addr, node.ClientConfig{TLS: p.tls})
 	if err != nil {
 		c.t.Fatal(err)
 	}

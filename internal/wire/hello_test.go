@@ -58,7 +58,7 @@ func TestParseHello(t *testing.T) {
 		{"to with a zero", "93 0b 01 81 a2 746f a1 00", Hello{}, ErrHello},
 		{"name that is a number", "93 0b 01 81 a4 6e616d65 05", Hello{}, ErrMalformed},
 		{"boot that is text", "93 0b 01 81 a4 626f6f74 a1 35", Hello{}, ErrMalformed},
-		{"negative limit", "93 0b 01 81 a9 6d61785f6672616d65 ff", Hello{}, ErrMalformed},
+		{"negative limit", "93 0b 01 81 a8 6d61785f626f6479 ff", Hello{}, ErrMalformed},
 		{"key that is a number", "93 0b 01 81 05 05", Hello{}, ErrMalformed},
 		{"map that is an array", "93 0b 01 90", Hello{}, ErrMalformed},
 		{"no map", "92 0b 01", Hello{}, ErrMalformed},

@@ -70,7 +70,7 @@ func TestMetaParse(t *testing.T) {
 		err             error
 	}{
 		{"empty", "80", none, nil},
-		{"unknown keys of every type", "87 0b c0 0c c3 0d 93 01 02 03 0e 81 01 02 0f cb 0000000000000000 10 c7 01 05 ff cd 1000 a1 78", none, nil},
+		{"unknown keys of every type", "87 1b c0 1c c3 1d 93 01 02 03 1e 81 01 02 1f cb 0000000000000000 20 c7 01 05 ff cd 1000 a1 78", none, nil},
 		{"reserved keys", "83 06 a1 74 07 01 08 c4 01 ff", none, nil},
 		{"duplicate key: the last counts", "82 02 05 02 06", strings.Replace(none, "=-1", "=6", 1), nil},
 		{"duplicate user key: both are kept", "82 a1 61 a1 31 a1 61 a1 32", none + ` "a"="1" "a"="2"`, nil},
@@ -87,7 +87,7 @@ func TestMetaParse(t *testing.T) {
 		{"owner that is a number", "81 09 05", "", ErrMalformed},
 		{"missing value", "81 01", "", ErrTruncated},
 		{"missing pair", "82 01 05", "", ErrTruncated},
-		{"unknown key that lies", "81 0b ddffffffff", "", ErrLength},
+		{"unknown key that lies", "81 1b ddffffffff", "", ErrLength},
 	} {
 		cur := cursor{buf: unhex(t, c.hex)}
 		m := Meta{Timeout: 5, Hops: 3, Owner: []byte("stale"), User: []Pair{{[]byte("stale"), nil}}}

@@ -1,0 +1,62 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/meshnode/meshnode/internal/wire"
+)
+
+// connect opens a stream to addr, with TLS if that is configured.
+func (ep *Endpoint) connect(ctx context.Context, addr string) (net.Conn, error) {
+	nc, err := ep.cfg.Network.Dial(ctx, addr)
+	if err != nil || ep.cfg.TLS == nil {
+		return nc, err
+	}
+	_ = nc.SetDeadline(time.Now().Add(ep.cfg.HandshakeTimeout))
+	s, err := ep.cfg.TLS.dialTLS(ctx, nc, ep.cfg.TLS.current().mesh)
+	if err != nil {
+		return nil, fmt.Errorf("greeting %s: %w", addr, err)
+	}
+	return s, nil
+}
+
+// proven tells whether the peer at nc has proved that it is the node called
+// name; a name that is empty belongs to any client. Without TLS there are no
+// proofs.
+func (ep *Endpoint) proven(nc net.Conn, name string) error {
+	if ep.cfg.TLS == nil {
+		return nil
+	}
+	s, ok := nc.(*tlsStream)
+	if !ok {
+		return ErrTLSRequired
+	}
+	if name == "" {
+		return nil
+	}
+	return isNode(s.ConnectionState().PeerCertificates[0], name)
+}
+
+// provenFirst is proven for a node that was dialled by name, which learns why
+// it is refused before it is told anything.
+func (ep *Endpoint) provenFirst(nc net.Conn, want string) error {
+	err := ep.proven(nc, want)
+	if err != nil {
+		_, _ = nc.Write([]byte(wire.Preface))
+		refuse(nc, err)
+		linger(nc)
+	}
+	return err
+}
+
+// LogRefused tells the log of a stream that the port refused.
+func (ep *Endpoint) LogRefused(remote net.Addr, kind StreamKind) {
+	if kind == StreamTLS && ep.cfg.TLS == nil {
+		ep.log.Warn().Err(ErrNoTLS).Stringer("remote", remote).Msg("stream refused")
+		return
+	}
+	ep.log.Debug().Stringer("remote", remote).Stringer("kind", kind).Msg("stream refused")
+}
