@@ -23,6 +23,8 @@ func (n *Node) route(ctx context.Context, call *rpc.Call) error {
 	defer n.calls.leave()
 	o := outgoing{n: n, call: call}
 	o.due, o.left = dueOf(ctx, call, n.cfg.Limits.CallTimeout)
+	_, bounded := ctx.Deadline()
+	o.endless = call.Spec.Streams() && !bounded && call.Timeout == 0 && call.Spec.Timeout() == 0
 	defer o.release()
 	if ctx.Err() != nil {
 		return o.ended(ctx)
@@ -74,6 +76,7 @@ type outgoing struct {
 	call    *rpc.Call
 	due     time.Time
 	left    time.Duration // until due, for the first attempt; 0: look at the clock
+	endless bool          // a stream without a deadline: due bounds its opening only
 	body    []byte        // the encoded request, once encoded
 	encoded bool
 	buffer  *[]byte // what body lies in, to be recycled; nil: it is the caller's
@@ -108,8 +111,10 @@ func (o *outgoing) send(ctx context.Context, t target) (f fate, owner string, er
 	if err != nil {
 		return o.failed(ctx, t.name, err)
 	}
-	if err := o.encode(); err != nil {
-		return done, "", err
+	if !o.call.Spec.Streams() {
+		if err := o.encode(); err != nil {
+			return done, "", err
+		}
 	}
 	req := transport.Request{Method: o.call.Spec.Name(), Body: o.body, Deadline: o.due, Left: o.left}
 	o.left = 0
@@ -119,6 +124,9 @@ func (o *outgoing) send(ctx context.Context, t target) (f fate, owner string, er
 		User: pairsOf(o.call.Metadata),
 	}
 	o.attempt++
+	if o.call.Spec.Streams() {
+		return o.openAt(ctx, conn, t.name, &req)
+	}
 	if o.call.OneWay {
 		if err := conn.Notify(&req); err != nil {
 			return o.failed(ctx, t.name, err)

@@ -41,9 +41,18 @@ func (n *Node) ServeCall(in *transport.Incoming) {
 		_ = in.Reply(uint64(rpc.Unimplemented), refusal, nil)
 		return
 	}
+	if h.Spec.Streams() != (in.Stream() != nil) {
+		refusal := n.refusal(n.view.Load(), "%s is %s", h.Spec.Name(), shapeOf(h.Spec))
+		_ = in.Reply(uint64(rpc.Unimplemented), refusal, nil)
+		return
+	}
 	key, refusal := n.admitKey(in.Meta)
 	if refusal != nil {
 		_ = in.Reply(uint64(rpc.NotOwner), refusal, nil)
+		return
+	}
+	if h.Spec.Streams() {
+		n.serveStream(in, h, key)
 		return
 	}
 	req, err := requestOf(h.Spec, in)
@@ -64,6 +73,14 @@ func (n *Node) ServeCall(in *transport.Incoming) {
 		ctx.ServerContext = rpc.ServerContext{}
 		n.contexts.Put(ctx)
 	}
+}
+
+// shapeOf says how a method is to be called.
+func shapeOf(s *rpc.Spec) string {
+	if s.Streams() {
+		return "a stream, to be opened rather than called"
+	}
+	return "no stream; it is to be called"
 }
 
 // contextOf gives a handler's context.

@@ -15,6 +15,7 @@ type Spec struct {
 	name       string
 	idempotent bool
 	inline     bool
+	streams    bool
 	timeout    time.Duration
 	request    codec
 	reply      codec
@@ -26,6 +27,9 @@ func (s *Spec) Name() string { return s.name }
 
 // Idempotent tells that executing a call twice does no harm.
 func (s *Spec) Idempotent() bool { return s.idempotent }
+
+// Streams tells that the method is a Stream: its Handler takes a RawStream.
+func (s *Spec) Streams() bool { return s.streams }
 
 // Inline tells that the method's handlers never block.
 func (s *Spec) Inline() bool { return s.inline }
