@@ -80,6 +80,8 @@ type outgoing struct {
 	body    []byte        // the encoded request, once encoded
 	encoded bool
 	buffer  *[]byte // what body lies in, to be recycled; nil: it is the caller's
+	small   []byte  // body as it is sent, if it is compressed
+	how     uint8   // its encoding
 	attempt int     // sent so far
 	pauses  int     // waited so far
 	last    error   // why the latest attempt failed
@@ -118,9 +120,12 @@ func (o *outgoing) send(ctx context.Context, t target) (f fate, owner string, er
 	}
 	req := transport.Request{Method: o.call.Spec.Name(), Body: o.body, Deadline: o.due, Left: o.left}
 	o.left = 0
+	if how := o.call.Spec.Compression(); how != rpc.NoCompression {
+		req.Body = o.shrunk(how)
+	}
 	req.Meta = transport.Meta{
 		Partition: t.partition, Fingerprint: t.fingerprint,
-		Hops: uint8(t.hops), Attempt: uint8(min(o.attempt, 255)),
+		Hops: uint8(t.hops), Attempt: uint8(min(o.attempt, 255)), Encoding: o.how,
 		User: pairsOf(o.call.Metadata),
 	}
 	o.attempt++
@@ -154,7 +159,7 @@ func (o *outgoing) connect(ctx context.Context, p *transport.Peer) (*transport.C
 // answered reads what the peer said.
 func (o *outgoing) answered(peer string, reply *transport.Reply) (fate, string, error) {
 	if reply.Code == transport.CodeOK {
-		v, err := decodeReply(o.call.Spec, reply)
+		v, err := o.n.bodies.decodeReply(o.call.Spec, reply)
 		if err != nil {
 			return done, "", rpc.Errorf(rpc.Internal, "reply of %s by %s: %v", o.call.Spec.Name(), peer, err)
 		}
@@ -277,21 +282,19 @@ func (o *outgoing) encode() error {
 	return nil
 }
 
+// shrunk gives the encoded request as it is sent, compressed once for all
+// attempts.
+func (o *outgoing) shrunk(how rpc.Compression) []byte {
+	if o.small == nil {
+		o.small, _, o.how = o.n.bodies.shrink(nil, o.body, how)
+	}
+	return o.small
+}
+
 func (o *outgoing) release() {
 	if o.buffer != nil {
 		o.n.recycle(o.buffer)
 	}
-}
-
-// decodeReply gives a reply in the method's type. Long bytes are not copied.
-func decodeReply(spec *rpc.Spec, reply *transport.Reply) (any, error) {
-	if spec.RawReply() {
-		if b, taken := reply.TakeBody(); taken {
-			body := b // only a taken one is worth an allocation
-			return &body, nil
-		}
-	}
-	return spec.DecodeReply(reply.Body)
 }
 
 func pairsOf(m rpc.Metadata) []transport.Pair {
