@@ -33,6 +33,7 @@ type Client struct {
 	peer     *transport.Peer
 	timeout  time.Duration
 	bodies   bodies
+	started  time.Time
 }
 
 // Dial connects to the node at addr ("ip:port" or "host:port").
@@ -53,7 +54,7 @@ func Dial(ctx context.Context, addr string, cfg ClientConfig) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{endpoint: ep, peer: ep.Peer("", resolved), timeout: cfg.Timeout}
+	c := &Client{endpoint: ep, peer: ep.Peer("", resolved), timeout: cfg.Timeout, started: time.Now()}
 	c.bodies.limit = ep.Limits().MaxBody
 	if _, err := c.peer.Conn(ctx); err != nil {
 		ep.Close()
@@ -125,7 +126,7 @@ func (c *Client) direct(ctx context.Context, call *rpc.Call) error {
 }
 
 func (c *Client) due(ctx context.Context, call *rpc.Call) time.Time {
-	due, _ := dueOf(ctx, call, c.timeout)
+	due, _ := dueOf(ctx, call, c.timeout, c.started)
 	return due
 }
 

@@ -23,9 +23,10 @@ const Protocol = 1
 
 // Node is one member of the mesh. Make it with New.
 type Node struct {
-	cfg  Config
-	log  zerolog.Logger
-	boot uint64
+	cfg     Config
+	log     zerolog.Logger
+	boot    uint64
+	started time.Time // when New made it
 
 	life     lifecycle
 	endpoint *transport.Endpoint
@@ -62,7 +63,7 @@ func New(cfg Config) (*Node, error) {
 	}
 	n := &Node{
 		cfg: cfg, log: cfg.Logger.With().Str("node", cfg.Name).Logger(),
-		calls: newGate(),
+		calls: newGate(), started: time.Now(),
 	}
 	n.running.Store(newGate())
 	n.boot = membership.NewBoot(time.Now(), rand.New(rand.NewPCG(cfg.RandSeed, 0)))

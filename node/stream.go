@@ -159,7 +159,7 @@ func (c *Client) Open(ctx context.Context, call *rpc.Call) error {
 	if err := checkMetadata(call); err != nil {
 		return err
 	}
-	due, _ := dueOf(ctx, call, 0)
+	due, _ := dueOf(ctx, call, 0, c.started)
 	req := transport.Request{Method: call.Spec.Name(), Deadline: due, Accept: c.timeout}
 	req.Meta = transport.Meta{Partition: transport.NoPartition, User: pairsOf(call.Metadata)}
 	conn, err := c.peer.Conn(ctx)

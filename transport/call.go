@@ -64,15 +64,30 @@ const (
 	asOpen                    // a stream, with its first body
 )
 
+// append appends the call's first frame without its length.
+func (s callShape) append(dst []byte, id uint64, req *Request, left time.Duration) []byte {
+	switch s {
+	case asHeader:
+		return wire.AppendRequest(dst, wire.KindCall, id, req.Method, &req.Meta, left, uint64(len(req.Body)))
+	case asOpen:
+		return append(wire.AppendRequest(dst, wire.KindOpen, id, req.Method, &req.Meta, left, 0), req.Body...)
+	}
+	return append(wire.AppendRequest(dst, wire.KindCall, id, req.Method, &req.Meta, left, 0), req.Body...)
+}
+
 // queueCall registers a call and queues its first frame. On an error the call
 // is provably unsent.
 func (c *Conn) queueCall(r *Reply, req *Request, shape callShape) error {
-	meta := req.Meta
-	if err := c.setTimeout(&meta, req, r); err != nil {
+	left, err := c.timeLeft(req)
+	if err != nil {
 		return err
 	}
+	r.due, r.end = 0, never
+	if left > 0 && left < forever {
+		r.due = int64(req.Deadline.Sub(c.pend.start))
+	}
 	c.out.mu.Lock()
-	err := c.writableLocked()
+	err = c.writableLocked()
 	var waiting int
 	if err == nil {
 		waiting, err = c.register(r)
@@ -84,21 +99,12 @@ func (c *Conn) queueCall(r *Reply, req *Request, shape callShape) error {
 	c.ep.stats.add(CallsSent, 1)
 	// What a write by our own hand meets, the call learns by the connection's end.
 	if shape == asCall && c.out.directLocked(req.Body) {
-		_ = c.sent(c.directCallLocked(r, req, &meta))
+		_ = c.sent(c.directCallLocked(r, req, left))
 		return nil
 	}
 	from := len(c.out.buf)
 	buf, at := wire.Begin(c.out.buf)
-	switch shape {
-	case asCall:
-		buf = append(wire.AppendCall(buf, r.id, req.Method, &meta), req.Body...)
-	case asHeader:
-		meta.Length = uint64(len(req.Body))
-		buf = wire.AppendCall(buf, r.id, req.Method, &meta)
-	case asOpen:
-		buf = append(wire.AppendOpen(buf, r.id, req.Method, &meta), req.Body...)
-	}
-	c.out.buf = wire.End(buf, at)
+	c.out.buf = wire.End(shape.append(buf, r.id, req, left), at)
 	if r.sending != nil {
 		r.sending.id = r.id
 		c.addSenderLocked(r.sending)
@@ -115,9 +121,10 @@ func (c *Conn) queueCall(r *Reply, req *Request, shape callShape) error {
 }
 
 // directCallLocked writes a call whose body is worth no copy.
-func (c *Conn) directCallLocked(r *Reply, req *Request, meta *Meta) error {
-	buf, at := wire.Begin(make([]byte, 0, headerBound(len(req.Method), meta)))
-	buf = wire.EndSplit(wire.AppendCall(buf, r.id, req.Method, meta), at, len(req.Body))
+func (c *Conn) directCallLocked(r *Reply, req *Request, left time.Duration) error {
+	buf, at := wire.Begin(make([]byte, 0, headerBound(len(req.Method), &req.Meta)))
+	buf = wire.AppendRequest(buf, wire.KindCall, r.id, req.Method, &req.Meta, left, 0)
+	buf = wire.EndSplit(buf, at, len(req.Body))
 	r.end = c.out.queued + uint64(len(buf)+len(req.Body))
 	return c.out.writeDirectLocked(buf, req.Body)
 }
@@ -159,23 +166,19 @@ func withDeadline(ctx context.Context, due time.Time) (context.Context, context.
 // deadline would overflow.
 const forever = 100 * 365 * 24 * time.Hour
 
-// setTimeout puts the time left until the call's deadline into m and r.
-func (c *Conn) setTimeout(m *Meta, req *Request, r *Reply) error {
-	r.due, r.end = 0, never
+// timeLeft gives the time until the call's deadline; 0 without one.
+func (c *Conn) timeLeft(req *Request) (time.Duration, error) {
 	if req.Deadline.IsZero() {
-		return nil
+		return 0, nil
 	}
 	left := req.Left
 	if left == 0 {
 		left = time.Until(req.Deadline)
 	}
-	if m.Timeout = left; left <= 0 {
-		return context.DeadlineExceeded
+	if left <= 0 {
+		return 0, context.DeadlineExceeded
 	}
-	if left < forever {
-		r.due = int64(req.Deadline.Sub(c.pend.start))
-	}
-	return nil
+	return left, nil
 }
 
 // register puts r into the pending table and gives the number waiting with it.
@@ -316,13 +319,12 @@ func (c *Conn) Notify(req *Request) error {
 		c.ep.stats.add(BodiesTooLarge, 1)
 		return unsent(ErrBodyTooLarge)
 	}
-	meta := req.Meta
-	var unused Reply
-	if err := c.setTimeout(&meta, req, &unused); err != nil {
+	left, err := c.timeLeft(req)
+	if err != nil {
 		return err
 	}
 	c.out.mu.Lock()
-	err := c.writableLocked()
+	err = c.writableLocked()
 	if err == nil && c.goaway.Load() {
 		err = ErrShutdown
 	}
@@ -332,7 +334,7 @@ func (c *Conn) Notify(req *Request) error {
 	}
 	from := len(c.out.buf)
 	buf, at := wire.Begin(c.out.buf)
-	buf = wire.AppendNotify(buf, req.Method, &meta)
+	buf = wire.AppendRequest(buf, wire.KindNotify, 0, req.Method, &req.Meta, left, 0)
 	c.out.buf = wire.End(append(buf, req.Body...), at)
 	_ = c.sent(c.out.releaseLocked(from, byFlusher))
 	return nil

@@ -112,11 +112,9 @@ func (ep *Endpoint) putIncoming(in *Incoming) {
 		ep.buffers.put(in.frame)
 		in.frame = nil
 	}
-	if in.frame == nil || cap(in.head.Meta.User) > keepPairs {
-		in.head = wire.Header{} // its slices alias the frame
-	}
-	frame, user := in.frame, in.head.Meta.User[:0]
-	*in = Incoming{frame: frame}
-	in.head.Meta.User = user
+	unalias(&in.head)
+	in.Method, in.Meta, in.Body, in.Due, in.Found = nil, nil, nil, time.Time{}, nil
+	in.conn, in.parts, in.ctx, in.cancelled, in.stream = nil, nil, nil, nil, nil
+	in.oneWay, in.inline, in.replied, in.started = false, false, false, false
 	ep.calls.Put(in)
 }

@@ -66,11 +66,18 @@ func (ep *Endpoint) putReply(r *Reply) {
 	if cap(r.frame) > keepFrame {
 		r.frame = nil
 	}
-	if r.frame == nil || cap(r.head.Meta.User) > keepPairs {
-		r.head = wire.Header{} // its slices alias the frame
-	}
+	unalias(&r.head)
 	r.conn, r.Body, r.parts, r.stream, r.sending, r.err = nil, nil, nil, nil, nil, nil
 	ep.replies.Put(r)
+}
+
+// unalias lets go of what a header aliases.
+func unalias(h *wire.Header) {
+	h.Method, h.Meta.Owner, h.Meta.Message = nil, nil, nil
+	if cap(h.Meta.User) > keepPairs {
+		h.Meta.User = nil
+	}
+	clear(h.Meta.User)
 }
 
 // keepPairs is how much room for metadata a pooled object keeps.

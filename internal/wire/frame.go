@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/binary"
 	"math"
+	"time"
 )
 
 // Kind is the first number of a header. 0, 1 and 2 are MessagePack-RPC's own.
@@ -89,6 +90,18 @@ func Length(b []byte) int { return int(min(binary.BigEndian.Uint32(b), math.MaxI
 func AppendCall(dst []byte, id uint64, method string, m *Meta) []byte {
 	dst = AppendUint(append(dst, 0x94, byte(KindCall)), id)
 	return appendMeta(AppendStr(dst, method), m)
+}
+
+// AppendRequest appends the header of a call, an open or a notify (which has no
+// id) with another timeout and length than m has: many callers may share one m,
+// and to copy it costs more than to write it.
+func AppendRequest(dst []byte, k Kind, id uint64, method string, m *Meta, timeout time.Duration, length uint64) []byte {
+	if k == KindNotify {
+		dst = append(dst, 0x93, byte(k))
+	} else {
+		dst = AppendUint(append(dst, 0x94, byte(k)), id)
+	}
+	return appendMetaWith(AppendStr(dst, method), m, timeout, length)
 }
 
 // AppendReply appends the header of a reply; code 0 is success.

@@ -52,10 +52,18 @@ func appendMeta(dst []byte, m *Meta) []byte {
 	if m == nil {
 		return append(dst, 0x80)
 	}
-	dst = AppendMapHeader(dst, m.fields())
-	if m.Timeout > 0 {
+	return appendMetaWith(dst, m, m.Timeout, m.Length)
+}
+
+// appendMetaWith appends m with another timeout and length.
+func appendMetaWith(dst []byte, m *Meta, timeout time.Duration, length uint64) []byte {
+	n := len(m.User) + one(timeout > 0) + one(m.Partition >= 0) + one(m.Fingerprint != 0) +
+		one(m.Hops != 0) + one(m.Attempt != 0) + one(len(m.Owner) > 0) + one(len(m.Message) > 0) +
+		one(length != 0) + one(m.Encoding != 0)
+	dst = AppendMapHeader(dst, n)
+	if timeout > 0 {
 		// Rounded up: a deadline that is still open must not arrive as none.
-		dst = appendField(dst, keyTimeout, uint64((m.Timeout-1)/time.Microsecond)+1)
+		dst = appendField(dst, keyTimeout, uint64((timeout-1)/time.Microsecond)+1)
 	}
 	if m.Partition >= 0 {
 		dst = appendField(dst, keyPartition, uint64(m.Partition))
@@ -75,8 +83,8 @@ func appendMeta(dst []byte, m *Meta) []byte {
 	if len(m.Message) > 0 {
 		dst = appendBytes(append(dst, keyMessage), m.Message)
 	}
-	if m.Length != 0 {
-		dst = appendField(dst, keyLength, m.Length)
+	if length != 0 {
+		dst = appendField(dst, keyLength, length)
 	}
 	if m.Encoding != 0 {
 		dst = appendField(dst, keyEncoding, uint64(m.Encoding))
@@ -85,13 +93,6 @@ func appendMeta(dst []byte, m *Meta) []byte {
 		dst = appendBytes(appendBytes(dst, p.Key), p.Value)
 	}
 	return dst
-}
-
-// fields gives the number of pairs that m takes.
-func (m *Meta) fields() int {
-	return len(m.User) + one(m.Timeout > 0) + one(m.Partition >= 0) + one(m.Fingerprint != 0) +
-		one(m.Hops != 0) + one(m.Attempt != 0) + one(len(m.Owner) > 0) + one(len(m.Message) > 0) +
-		one(m.Length != 0) + one(m.Encoding != 0)
 }
 
 func one(present bool) int {
