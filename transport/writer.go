@@ -92,6 +92,10 @@ func (w *writer) releaseLocked(from int, who release) error {
 		w.mu.Unlock()
 		return err
 	case who == byReader && len(w.buf) < readerBatch:
+	case who == byReader && w.try != nil && !w.poked:
+		err := w.tryLocked(nil)
+		w.mu.Unlock()
+		return err
 	default:
 		w.pokeLocked()
 	}
