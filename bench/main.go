@@ -40,6 +40,7 @@ type options struct {
 	json           bool
 	quick          bool
 	streams        bool
+	mixed          bool
 	svg            string
 }
 
@@ -55,6 +56,7 @@ func parse(args []string, usage io.Writer) (options, error) {
 	f.DurationVar(&o.window, "time", time.Second, "time for each cell of a round, after a fifth of it to warm up")
 	f.BoolVar(&o.quick, "quick", false, "3 rounds within 50 s in all: --time is what is left for each cell")
 	f.BoolVar(&o.streams, "streams", false, "compare streams instead of calls")
+	f.BoolVar(&o.mixed, "mixed", false, "measure small calls beside replies of 100 MiB on the same connection, instead")
 	f.IntVar(&o.messages, "messages", 1_000_000, "with --streams: messages for each stream")
 	f.BoolVar(&o.json, "json", false, "print an array of rows")
 	f.StringVar(&o.svg, "svg", "", "also write a chart to this `file`: calls/s at 64 B with several callers")
@@ -91,8 +93,10 @@ func (o options) check() error {
 		return fmt.Errorf("--time: at least %v", leastWindow)
 	case o.messages < 1:
 		return errors.New("--messages: at least 1")
-	case o.streams && o.svg != "":
-		return errors.New("--svg: streams are not drawn")
+	case (o.streams || o.mixed) && o.svg != "":
+		return errors.New("--svg: only calls are drawn")
+	case o.streams && o.mixed:
+		return errors.New("--streams and --mixed: one of them")
 	}
 	return nil
 }
@@ -102,6 +106,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	o, err := parse(args, stderr)
 	if err != nil {
 		return err
+	}
+	if o.mixed {
+		return runMixed(ctx, o, stdout, stderr)
 	}
 	if o.streams {
 		return runStreams(ctx, o, stdout, stderr)

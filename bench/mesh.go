@@ -24,16 +24,25 @@ type meshPair struct{ a, z *node.Node }
 
 // startMesh starts two nodes; security gives the TLS of each, and may be nil.
 func startMesh(ctx context.Context, security func(name string) (*transport.TLS, error)) (*meshPair, error) {
+	return startMeshWith(ctx, func(cfg *node.Config) error {
+		if security == nil {
+			return nil
+		}
+		var err error
+		cfg.TLS, err = security(cfg.Name)
+		return err
+	})
+}
+
+// startMeshWith starts two nodes whose configurations edit has completed.
+func startMeshWith(ctx context.Context, edit func(*node.Config) error) (*meshPair, error) {
 	start := func(name string, seeds ...string) (*node.Node, error) {
 		cfg := node.Config{
 			Name: name, Cluster: "bench", Seeds: seeds, Expect: len(seeds) + 1, Profile: membership.Local,
 			InsecureGossip: true,
 		}
-		if security != nil {
-			var err error
-			if cfg.TLS, err = security(name); err != nil {
-				return nil, err
-			}
+		if err := edit(&cfg); err != nil {
+			return nil, err
 		}
 		n, err := node.New(cfg)
 		if err != nil {
