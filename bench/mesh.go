@@ -7,26 +7,39 @@ import (
 	"github.com/meshnode/meshnode/membership"
 	"github.com/meshnode/meshnode/node"
 	"github.com/meshnode/meshnode/rpc"
+	"github.com/meshnode/meshnode/transport"
 )
 
+// The echoes. They never block, so they promise it, but for meshWorker, which is
+// what a handler costs that may.
 var (
-	meshRaw   = rpc.NewMethod[[]byte, []byte]("bench.Raw", rpc.Idempotent())
-	meshTyped = rpc.NewMethod[Message, Message]("bench.Typed", rpc.Idempotent())
+	meshRaw    = rpc.NewMethod[[]byte, []byte]("bench.Raw", rpc.Idempotent(), rpc.Inline())
+	meshWorker = rpc.NewMethod[[]byte, []byte]("bench.Worker", rpc.Idempotent())
+	meshTyped  = rpc.NewMethod[Message, Message]("bench.Typed", rpc.Idempotent(), rpc.Inline())
+	meshStream = rpc.NewStream[[]byte, []byte]("bench.Stream")
 )
 
 // meshPair is two nodes of one cluster; node a calls node z.
 type meshPair struct{ a, z *node.Node }
 
-func startMesh(ctx context.Context) (*meshPair, error) {
+// startMesh starts two nodes; security gives the TLS of each, and may be nil.
+func startMesh(ctx context.Context, security func(name string) (*transport.TLS, error)) (*meshPair, error) {
 	start := func(name string, seeds ...string) (*node.Node, error) {
-		n, err := node.New(node.Config{
+		cfg := node.Config{
 			Name: name, Cluster: "bench", Seeds: seeds, Expect: len(seeds) + 1, Profile: membership.Local,
-		})
+			InsecureGossip: true,
+		}
+		if security != nil {
+			var err error
+			if cfg.TLS, err = security(name); err != nil {
+				return nil, err
+			}
+		}
+		n, err := node.New(cfg)
 		if err != nil {
 			return nil, err
 		}
-		meshRaw.Handle(n, func(_ context.Context, req *[]byte) (*[]byte, error) { return req, nil })
-		meshTyped.Handle(n, func(_ context.Context, req *Message) (*Message, error) { return req, nil })
+		handleMesh(n)
 		return n, n.Start(ctx)
 	}
 	z, err := start("z")
@@ -41,6 +54,25 @@ func startMesh(ctx context.Context) (*meshPair, error) {
 	return &meshPair{a: a, z: z}, nil
 }
 
+func handleMesh(n *node.Node) {
+	echo := func(_ context.Context, req *[]byte) (*[]byte, error) { return req, nil }
+	meshRaw.Handle(n, echo)
+	meshWorker.Handle(n, echo)
+	meshTyped.Handle(n, func(_ context.Context, req *Message) (*Message, error) { return req, nil })
+	meshStream.Handle(n, func(_ context.Context, s *rpc.ServerStream[[]byte, []byte]) error {
+		for msg, err := range s.All() {
+			if err != nil {
+				return err
+			}
+			if err := s.Send(msg); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Close implements Peer.
 func (m *meshPair) Close() {
 	m.a.Close()
 	m.z.Close()
@@ -48,18 +80,26 @@ func (m *meshPair) Close() {
 
 // meshRawPeer calls the other node by name, with bytes that pass through as
 // they are.
-type meshRawPeer struct{ *meshPair }
+type meshRawPeer struct {
+	*meshPair
+	method rpc.Method[[]byte, []byte]
+}
 
 func startMeshRaw(ctx context.Context) (Peer, error) {
-	pair, err := startMesh(ctx)
-	return meshRawPeer{pair}, err
+	pair, err := startMesh(ctx, nil)
+	return meshRawPeer{pair, meshRaw}, err
+}
+
+func startMeshWorker(ctx context.Context) (Peer, error) {
+	pair, err := startMesh(ctx, nil)
+	return meshRawPeer{pair, meshWorker}, err
 }
 
 // Caller implements Peer.
 func (m meshRawPeer) Caller(body []byte) func() ([]byte, error) {
 	ctx := context.Background()
 	return func() ([]byte, error) {
-		reply, err := meshRaw.Call(ctx, m.a, &body, rpc.Peer("z"))
+		reply, err := m.method.Call(ctx, m.a, &body, rpc.Peer("z"))
 		if err != nil {
 			return nil, err
 		}
@@ -76,7 +116,7 @@ type meshTypedPeer struct {
 }
 
 func startMeshTyped(ctx context.Context) (Peer, error) {
-	pair, err := startMesh(ctx)
+	pair, err := startMesh(ctx, nil)
 	if err != nil {
 		return nil, err
 	}

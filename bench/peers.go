@@ -36,6 +36,8 @@ func peerTypes() []peerType {
 	return []peerType{
 		{limitName, startLimit},
 		{"mesh-raw", startMeshRaw},
+		{"mesh-raw-worker", startMeshWorker},
+		{"mesh-raw-tls", startMeshRawTLS},
 		{"mesh-typed", startMeshTyped},
 		{grpcName, startGRPC},
 		{"rpcx", startRPCX},

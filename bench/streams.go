@@ -37,6 +37,7 @@ type streamType struct {
 // streamTypes are all peers that have streams.
 func streamTypes() []streamType {
 	return []streamType{
+		{"mesh-stream", startMeshStream},
 		{grpcName, startGRPCStream},
 	}
 }

@@ -32,6 +32,7 @@ type Client struct {
 	endpoint *transport.Endpoint
 	peer     *transport.Peer
 	timeout  time.Duration
+	bodies   bodies
 }
 
 // Dial connects to the node at addr ("ip:port" or "host:port").
@@ -53,6 +54,7 @@ func Dial(ctx context.Context, addr string, cfg ClientConfig) (*Client, error) {
 		return nil, err
 	}
 	c := &Client{endpoint: ep, peer: ep.Peer("", resolved), timeout: cfg.Timeout}
+	c.bodies.limit = ep.Limits().MaxBody
 	if _, err := c.peer.Conn(ctx); err != nil {
 		ep.Close()
 		return nil, fmt.Errorf("cannot reach a node at %s: %w", addr, cause(err))
@@ -97,6 +99,7 @@ func (c *Client) direct(ctx context.Context, call *rpc.Call) error {
 	}
 	req := transport.Request{Method: call.Spec.Name(), Body: body, Deadline: c.due(ctx, call)}
 	req.Meta = transport.Meta{Partition: transport.NoPartition, User: pairsOf(call.Metadata)}
+	req.Body, _, req.Meta.Encoding = c.bodies.shrink(nil, body, call.Spec.Compression())
 	bounded, cancel := context.WithDeadline(ctx, req.Deadline)
 	defer cancel()
 	conn, err := c.peer.Conn(bounded)
@@ -115,7 +118,7 @@ func (c *Client) direct(ctx context.Context, call *rpc.Call) error {
 	if reply.Code != transport.CodeOK {
 		return errorOf(reply)
 	}
-	if call.Reply, err = decodeReply(call.Spec, reply); err != nil {
+	if call.Reply, err = c.bodies.decodeReply(call.Spec, reply); err != nil {
 		return rpc.Errorf(rpc.Internal, "reply of %s: %v", call.Spec.Name(), err)
 	}
 	return nil

@@ -23,6 +23,8 @@ func (n *Node) route(ctx context.Context, call *rpc.Call) error {
 	defer n.calls.leave()
 	o := outgoing{n: n, call: call}
 	o.due, o.left = dueOf(ctx, call, n.cfg.Limits.CallTimeout)
+	_, bounded := ctx.Deadline()
+	o.endless = call.Spec.Streams() && !bounded && call.Timeout == 0 && call.Spec.Timeout() == 0
 	defer o.release()
 	if ctx.Err() != nil {
 		return o.ended(ctx)
@@ -74,9 +76,12 @@ type outgoing struct {
 	call    *rpc.Call
 	due     time.Time
 	left    time.Duration // until due, for the first attempt; 0: look at the clock
+	endless bool          // a stream without a deadline: due bounds its opening only
 	body    []byte        // the encoded request, once encoded
 	encoded bool
 	buffer  *[]byte // what body lies in, to be recycled; nil: it is the caller's
+	small   []byte  // body as it is sent, if it is compressed
+	how     uint8   // its encoding
 	attempt int     // sent so far
 	pauses  int     // waited so far
 	last    error   // why the latest attempt failed
@@ -108,17 +113,25 @@ func (o *outgoing) send(ctx context.Context, t target) (f fate, owner string, er
 	if err != nil {
 		return o.failed(ctx, t.name, err)
 	}
-	if err := o.encode(); err != nil {
-		return done, "", err
+	if !o.call.Spec.Streams() {
+		if err := o.encode(); err != nil {
+			return done, "", err
+		}
 	}
 	req := transport.Request{Method: o.call.Spec.Name(), Body: o.body, Deadline: o.due, Left: o.left}
 	o.left = 0
+	if how := o.call.Spec.Compression(); how != rpc.NoCompression {
+		req.Body = o.shrunk(how)
+	}
 	req.Meta = transport.Meta{
 		Partition: t.partition, Fingerprint: t.fingerprint,
-		Hops: uint8(t.hops), Attempt: uint8(min(o.attempt, 255)),
+		Hops: uint8(t.hops), Attempt: uint8(min(o.attempt, 255)), Encoding: o.how,
 		User: pairsOf(o.call.Metadata),
 	}
 	o.attempt++
+	if o.call.Spec.Streams() {
+		return o.openAt(ctx, conn, t.name, &req)
+	}
 	if o.call.OneWay {
 		if err := conn.Notify(&req); err != nil {
 			return o.failed(ctx, t.name, err)
@@ -146,7 +159,7 @@ func (o *outgoing) connect(ctx context.Context, p *transport.Peer) (*transport.C
 // answered reads what the peer said.
 func (o *outgoing) answered(peer string, reply *transport.Reply) (fate, string, error) {
 	if reply.Code == transport.CodeOK {
-		v, err := decodeReply(o.call.Spec, reply)
+		v, err := o.n.bodies.decodeReply(o.call.Spec, reply)
 		if err != nil {
 			return done, "", rpc.Errorf(rpc.Internal, "reply of %s by %s: %v", o.call.Spec.Name(), peer, err)
 		}
@@ -269,21 +282,19 @@ func (o *outgoing) encode() error {
 	return nil
 }
 
+// shrunk gives the encoded request as it is sent, compressed once for all
+// attempts.
+func (o *outgoing) shrunk(how rpc.Compression) []byte {
+	if o.small == nil {
+		o.small, _, o.how = o.n.bodies.shrink(nil, o.body, how)
+	}
+	return o.small
+}
+
 func (o *outgoing) release() {
 	if o.buffer != nil {
 		o.n.recycle(o.buffer)
 	}
-}
-
-// decodeReply gives a reply in the method's type. Long bytes are not copied.
-func decodeReply(spec *rpc.Spec, reply *transport.Reply) (any, error) {
-	if spec.RawReply() {
-		if b, taken := reply.TakeBody(); taken {
-			body := b // only a taken one is worth an allocation
-			return &body, nil
-		}
-	}
-	return spec.DecodeReply(reply.Body)
 }
 
 func pairsOf(m rpc.Metadata) []transport.Pair {

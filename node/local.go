@@ -25,6 +25,12 @@ func (o *outgoing) local(ctx context.Context, key info) (fate, error) {
 		call.AnsweredBy(n.cfg.Name)
 		return missing, rpc.Errorf(rpc.Unimplemented, "node %s serves no method %q", n.cfg.Name, call.Spec.Name())
 	}
+	if h.Spec.Streams() != call.Spec.Streams() {
+		return missing, rpc.Errorf(rpc.Unimplemented, "%s is %s", h.Spec.Name(), shapeOf(h.Spec))
+	}
+	if h.Spec.Streams() {
+		return done, o.localStream(ctx, key, h)
+	}
 	req, err := o.localRequest(h)
 	if err != nil {
 		return done, err

@@ -40,6 +40,7 @@ type Node struct {
 	calls    *gate                // calls that this process makes
 	running  atomic.Pointer[gate] // handlers that run
 	foreign  *mprpc.Gateway       // MessagePack-RPC clients
+	bodies   bodies
 	stats    stats
 	prover   prover
 	turns    atomic.Uint64 // calls to any so far
@@ -83,6 +84,7 @@ func New(cfg Config) (*Node, error) {
 		return nil, bad("%w", err)
 	}
 	n.foreign = n.newForeign()
+	n.bodies.limit = n.endpoint.Limits().MaxBody
 	n.registerBuiltins()
 	return n, nil
 }

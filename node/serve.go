@@ -41,14 +41,25 @@ func (n *Node) ServeCall(in *transport.Incoming) {
 		_ = in.Reply(uint64(rpc.Unimplemented), refusal, nil)
 		return
 	}
+	if h.Spec.Streams() != (in.Stream() != nil) {
+		refusal := n.refusal(n.view.Load(), "%s is %s", h.Spec.Name(), shapeOf(h.Spec))
+		_ = in.Reply(uint64(rpc.Unimplemented), refusal, nil)
+		return
+	}
 	key, refusal := n.admitKey(in.Meta)
 	if refusal != nil {
 		_ = in.Reply(uint64(rpc.NotOwner), refusal, nil)
 		return
 	}
-	req, err := requestOf(h.Spec, in)
+	if h.Spec.Streams() {
+		n.serveStream(in, h, key)
+		return
+	}
+	req, err := n.requestOf(h.Spec, in)
 	if err != nil {
-		_ = in.Reply(uint64(rpc.InvalidArgument), said("request of %s: %v", h.Spec.Name(), err), nil)
+		n.stats.add(BadBodies)
+		e := rpc.AsError(err)
+		_ = in.Reply(uint64(e.Code), said("request of %s: %s", h.Spec.Name(), e.Message), nil)
 		return
 	}
 	ctx := n.contextOf(in, h, key)
@@ -64,6 +75,14 @@ func (n *Node) ServeCall(in *transport.Incoming) {
 		ctx.ServerContext = rpc.ServerContext{}
 		n.contexts.Put(ctx)
 	}
+}
+
+// shapeOf says how a method is to be called.
+func shapeOf(s *rpc.Spec) string {
+	if s.Streams() {
+		return "a stream, to be opened rather than called"
+	}
+	return "no stream; it is to be called"
 }
 
 // contextOf gives a handler's context.
@@ -86,11 +105,21 @@ func (n *Node) contextOf(in *transport.Incoming, h *rpc.Handler, key info) *serv
 
 // requestOf gives the request in the handler's type. Bytes are handed over as
 // they lie in the call's buffer, which is the handler's until it returns.
-func requestOf(spec *rpc.Spec, in *transport.Incoming) (any, error) {
+func (n *Node) requestOf(spec *rpc.Spec, in *transport.Incoming) (any, error) {
+	if in.Meta.Encoding != 0 {
+		var err error
+		if in.Body, err = n.bodies.expand(in.Body, in.Meta.Encoding); err != nil {
+			return nil, err
+		}
+	}
 	if spec.RawRequest() {
 		return &in.Body, nil
 	}
-	return spec.DecodeRequest(in.Body)
+	req, err := spec.DecodeRequest(in.Body)
+	if err != nil {
+		return nil, rpc.Errorf(rpc.InvalidArgument, "%v", err)
+	}
+	return req, nil
 }
 
 // answer sends a handler's reply or error.
@@ -109,11 +138,9 @@ func (n *Node) answer(in *transport.Incoming, h *rpc.Handler, reply any, err err
 
 // answerOK sends a handler's reply. The error says that it cannot be encoded.
 func (n *Node) answerOK(in *transport.Incoming, h *rpc.Handler, reply any) error {
-	if body, ok := reply.(*[]byte); ok && body != nil {
-		if h.Spec.RawReply() {
-			_ = in.Reply(transport.CodeOK, nil, *body)
-			return nil
-		}
+	if body, ok := reply.(*[]byte); ok && body != nil && h.Spec.RawReply() {
+		n.replyBody(in, h.Spec, *body)
+		return nil
 	}
 	buf := n.buffer()
 	defer n.recycle(buf)
@@ -122,8 +149,22 @@ func (n *Node) answerOK(in *transport.Incoming, h *rpc.Handler, reply any) error
 		return err
 	}
 	*buf = b
-	_ = in.Reply(transport.CodeOK, nil, b)
+	n.replyBody(in, h.Spec, b)
 	return nil
+}
+
+// replyBody sends an encoded reply, compressed if the method says so.
+func (n *Node) replyBody(in *transport.Incoming, spec *rpc.Spec, body []byte) {
+	how := spec.Compression()
+	if how == rpc.NoCompression {
+		_ = in.Reply(transport.CodeOK, nil, body)
+		return
+	}
+	buf := n.buffer()
+	defer n.recycle(buf)
+	meta := transport.Meta{Partition: transport.NoPartition}
+	body, *buf, meta.Encoding = n.bodies.shrink(*buf, body, how)
+	_ = in.Reply(transport.CodeOK, &meta, body)
 }
 
 // maxMessage bounds an error's text on the wire, in bytes; the rest of a

@@ -16,6 +16,7 @@ const (
 	NotOwnerSent                // calls that this node refused as NotOwner
 	Retries                     // attempts after the first
 	Panics                      // handlers that panicked
+	BadBodies                   // requests that could not be expanded or decoded
 
 	IdentitiesProven  // members that proved by TLS who they are
 	IdentitiesRefused // tries at which a member did not
@@ -25,7 +26,7 @@ const (
 // String is the counter's name in snake case, as metrics have it.
 func (c Counter) String() string {
 	return [...]string{
-		"local_calls", "redirects", "not_owner_sent", "retries", "panics",
+		"local_calls", "redirects", "not_owner_sent", "retries", "panics", "bad_bodies",
 		"identities_proven", "identities_refused",
 	}[c]
 }

@@ -27,7 +27,8 @@ type Registrar interface {
 // Handler serves one method.
 type Handler struct {
 	Spec *Spec
-	// Serve takes a pointer to the method's Req and gives one to its Reply.
+	// Serve takes a pointer to the method's Req and gives one to its Reply; of
+	// a Stream it takes a RawStream, and gives nothing.
 	Serve func(ctx context.Context, req any) (reply any, err error)
 }
 
@@ -41,6 +42,9 @@ type Call struct {
 	OneWay   bool
 	Req      any // *Req of the method
 	Reply    any // *Reply of the method, once the call has succeeded
+
+	// Stream is what Open has opened; nil for calls.
+	Stream RawStream
 
 	// Peer is the name of the node that answered, with a reply or an error.
 	// Empty: none did.

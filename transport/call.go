@@ -18,6 +18,9 @@ type Request struct {
 	// Left is the time until Deadline, if the caller happens to know: reading
 	// the clock once more costs as much as the call's header.
 	Left time.Duration
+	// Accept bounds how long the peer may take to accept a stream; 0: as long
+	// as the stream itself. For Open only.
+	Accept time.Duration
 }
 
 // Call sends req and waits for the reply, for req.Deadline or for the end of

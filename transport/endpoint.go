@@ -162,6 +162,9 @@ func NewEndpoint(cfg Config) (*Endpoint, error) {
 // Stats are the endpoint's counters since its start.
 func (ep *Endpoint) Stats() *Stats { return &ep.stats }
 
+// Limits are those that hold here, defaults filled in.
+func (ep *Endpoint) Limits() Limits { return ep.cfg.Limits }
+
 // CountRefused counts a stream that the port refused.
 func (ep *Endpoint) CountRefused() { ep.stats.add(StreamsRefused, 1) }
 

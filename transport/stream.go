@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/meshnode/meshnode/internal/wire"
 )
@@ -57,9 +58,18 @@ func (c *Conn) Open(ctx context.Context, req *Request) (*Stream, *Reply, error) 
 		return nil, nil, err
 	}
 	s.stop = context.AfterFunc(ctx, func() { s.abort(ctx.Err()) })
+	var late <-chan time.Time
+	if req.Accept > 0 {
+		timer := time.NewTimer(req.Accept)
+		defer timer.Stop()
+		late = timer.C
+	}
 	select {
 	case <-s.accepted:
 		return s, nil, nil
+	case <-late:
+		s.abort(context.DeadlineExceeded)
+		<-r.done
 	case <-r.done:
 	}
 	select { // both may have come

@@ -87,7 +87,7 @@ func housePackages() map[string]Row {
 		"router":            {External: []string{xxhash}, Forbid: append(clocks, sockets...)},
 		"membership":        {Internal: []string{"transport"}, External: []string{memberlist, msgpack, zerolog}},
 		"node": {
-			Internal: []string{"rpc", "router", "membership", "transport", "internal/mprpc"},
+			Internal: []string{"rpc", "router", "membership", "transport", "internal/compress", "internal/mprpc"},
 			External: []string{zerolog, msgpack},
 		},
 		"cmd/meshnode/...": {
