@@ -33,7 +33,7 @@ func TestProtocolExamples(t *testing.T) {
 		t.Error(problem)
 	}
 	for n, line := range strings.Split(doc, "\n") {
-		if len([]rune(line)) > 120 && !strings.HasPrefix(line, "|") {
+		if len([]rune(line)) > 120 {
 			t.Errorf("line %d is longer than 120 characters", n+1)
 		}
 	}
