@@ -64,7 +64,7 @@ func (c *Conn) tend(now int64) {
 	tick := int64(cfg.Keepalive / ticksPerKeepalive)
 	silent := now - c.life.heard.Load()
 	switch {
-	case c.life.probed > 0 && silent < now-c.life.probed:
+	case c.life.probed > 0 && silent <= now-c.life.probed:
 		c.life.probed = 0 // heard since
 	case c.life.probed > 0 && (now-c.life.probed)*tick >= int64(cfg.KeepaliveTimeout):
 		c.ep.stats.add(KeepaliveTimeouts, 1)

@@ -204,6 +204,7 @@ func (c *Conn) deliver(frame []byte) error {
 		c.ep.stats.add(RepliesUnexpected, 1)
 		return nil
 	}
+	c.life.active.Store(c.ep.tick.Load())
 	r.frame = append(r.frame[:0], frame...)
 	r.finish(nil)
 	if c.goaway.Load() {

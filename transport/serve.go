@@ -12,7 +12,8 @@ import (
 // served until its reply is queued: else drain could end the connection first,
 // and calls that wait for room would escape the limit.
 func (c *Conn) reply(in *Incoming, code uint64, meta *Meta, body []byte) error {
-	if !c.fits(0, meta, len(body)) {
+	// Data frames of a stream are its messages, so its status has no parts.
+	if !c.fits(0, meta, len(body)) || in.stream != nil && len(body) > wire.Chunk {
 		c.ep.stats.add(BodiesTooLarge, 1)
 		code, body = CodeResourceExhausted, nil
 		meta = message("the reply exceeds the caller's limit")

@@ -39,8 +39,12 @@ func AppendHello(dst []byte, h *Hello) []byte {
 		key   string
 		value uint64
 	}{
-		{"boot", h.Boot}, {"key", h.KeyID}, {"max_body", h.MaxBody}, {"max_calls", h.MaxCalls},
-		{"window", h.Window}, {"conn_window", h.ConnWindow},
+		{"boot", h.Boot},
+		{"key", h.KeyID},
+		{"max_body", h.MaxBody},
+		{"max_calls", h.MaxCalls},
+		{"window", h.Window},
+		{"conn_window", h.ConnWindow},
 	}
 	dst = AppendMapHeader(dst, len(strs)+len(numbers))
 	for _, f := range strs {
