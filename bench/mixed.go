@@ -60,7 +60,7 @@ func runMixed(ctx context.Context, o options, stdout, stderr io.Writer) error {
 		Ratio: of(func(r mixedRow) float64 { return r.Ratio }), Bulk: of(func(r mixedRow) float64 { return r.Bulk }),
 	}
 	if o.json {
-		return writeJSON(stdout, row)
+		return writeJSON(stdout, []mixedRow{row})
 	}
 	w := tabwriter.NewWriter(stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	_, _ = fmt.Fprintf(w, "64 B calls, 1 caller\tp50 µs\tp99 µs\t\n")
@@ -122,4 +122,3 @@ func smallCalls(call func() ([]byte, error), window, warm time.Duration) (*histo
 		}
 	}
 }
-
