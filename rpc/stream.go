@@ -98,6 +98,7 @@ type Messages[Send, Recv any] struct {
 	out, in *codec
 	name    string
 	buf     []byte // of the sending goroutine
+	slab    slab   // of the receiving goroutine
 }
 
 // Send sends a message and waits while the other side does not take any. msg is
@@ -128,6 +129,9 @@ func (m *Messages[Send, Recv]) Recv() (*Recv, error) {
 	b, err := m.raw.Recv()
 	if err != nil {
 		return nil, streamError(err)
+	}
+	if m.in.raw {
+		return any(m.slab.copy(b)).(*Recv), nil
 	}
 	v, err := m.in.decode(b)
 	if err != nil {
