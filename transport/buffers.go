@@ -4,7 +4,7 @@ import "sync"
 
 // bufferSizes are the tiers of buffers kept for reuse, in bytes. What is larger
 // than the last is left to the collector.
-var bufferSizes = [...]int{16 << 10, 64 << 10, 160 << 10}
+var bufferSizes = [...]int{16 << 10, 68 << 10, 132 << 10, gather + 132<<10, 4 * gather}
 
 // buffers keeps byte slices for reuse, by size. The collector empties it when
 // they are not used, so that a burst of large bodies hoards nothing.

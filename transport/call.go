@@ -52,7 +52,7 @@ func (c *Conn) start(ctx context.Context, r *Reply, req *Request) error {
 	if len(req.Body) > wire.Chunk {
 		return c.startInParts(ctx, r, req)
 	}
-	return c.queueCall(r, req, asCall)
+	return c.queueCall(ctx, r, req, asCall)
 }
 
 // callShape is how a call begins.
@@ -77,7 +77,7 @@ func (s callShape) append(dst []byte, id uint64, req *Request, left time.Duratio
 
 // queueCall registers a call and queues its first frame. On an error the call
 // is provably unsent.
-func (c *Conn) queueCall(r *Reply, req *Request, shape callShape) error {
+func (c *Conn) queueCall(ctx context.Context, r *Reply, req *Request, shape callShape) error {
 	left, err := c.timeLeft(req)
 	if err != nil {
 		return err
@@ -87,12 +87,19 @@ func (c *Conn) queueCall(r *Reply, req *Request, shape callShape) error {
 		r.due = int64(req.Deadline.Sub(c.pend.start))
 	}
 	c.out.mu.Lock()
+	if shape == asCall {
+		if err := c.awaitTurnLocked(ctx, req.Deadline, req.Body); err != nil {
+			c.out.mu.Unlock()
+			return err
+		}
+	}
 	err = c.writableLocked()
 	var waiting int
 	if err == nil {
 		waiting, err = c.register(r)
 	}
 	if err != nil {
+		c.out.turns.letGo() // if it was our turn, it is the next one's
 		c.out.mu.Unlock()
 		return unsent(err)
 	}
@@ -101,6 +108,9 @@ func (c *Conn) queueCall(r *Reply, req *Request, shape callShape) error {
 	if shape == asCall && c.out.directLocked(req.Body) {
 		_ = c.sent(c.directCallLocked(r, req, left))
 		return nil
+	}
+	if shape == asCall {
+		c.out.makeRoomLocked(len(req.Body) + headerBound(len(req.Method), &req.Meta))
 	}
 	from := len(c.out.buf)
 	buf, at := wire.Begin(c.out.buf)
@@ -134,7 +144,7 @@ func (c *Conn) directCallLocked(r *Reply, req *Request, left time.Duration) erro
 func (c *Conn) startInParts(ctx context.Context, r *Reply, req *Request) error {
 	s := c.newSender(0)
 	s.end, r.sending = &r.end, s
-	if err := c.queueCall(r, req, asHeader); err != nil {
+	if err := c.queueCall(ctx, r, req, asHeader); err != nil {
 		return err
 	}
 	ctx, cancel := withDeadline(ctx, req.Deadline)

@@ -88,7 +88,7 @@ func newConn(ep *Endpoint, nc net.Conn, h *wire.Hello, dialled bool) *Conn {
 		closed:     make(chan struct{}),
 	}
 	c.life.dialled = dialled
-	c.out.init(nc, cfg.WriteTimeout, cfg.MaxQueued, &c.loops, c.lost)
+	c.out.init(nc, &ep.buffers, cfg.WriteTimeout, cfg.MaxQueued, &c.loops, c.lost)
 	c.flow.credit = credit(h.ConnWindow)
 	c.in = inflow{window: int64(cfg.ConnWindow), left: int64(cfg.ConnWindow), most: int64(cfg.MaxUnread)}
 	c.pend.sweepf, c.pend.start = c.sweepCalls, ep.start

@@ -118,6 +118,7 @@ func (c *Conn) sendDataLocked(s *sender, part []byte, more bool) error {
 		s.endsLocked(c.out.queued+uint64(len(buf)+len(part)), more)
 		return c.sent(c.out.writeDirectLocked(buf, part))
 	}
+	c.out.makeRoomLocked(len(part) + frameCost)
 	from := len(c.out.buf)
 	buf, at := wire.Begin(c.out.buf)
 	buf = wire.AppendData(buf, s.id, more)

@@ -28,6 +28,7 @@ func (c *Conn) reply(in *Incoming, code uint64, meta *Meta, body []byte) error {
 		return c.replyInline(in, code, meta, body)
 	}
 	c.out.mu.Lock()
+	_ = c.awaitTurnLocked(context.Background(), time.Time{}, body)
 	err := c.out.waitRoomLocked()
 	left := c.serving.done(in)
 	c.ep.served.Add(-1)
@@ -36,9 +37,7 @@ func (c *Conn) reply(in *Incoming, code uint64, meta *Meta, body []byte) error {
 		return ErrClosed
 	}
 	if c.out.directLocked(body) {
-		buf, at := wire.Begin(make([]byte, 0, headerBound(0, meta)))
-		buf = wire.EndSplit(wire.AppendReply(buf, in.id, code, meta), at, len(body))
-		err = c.sent(c.out.writeDirectLocked(buf, body))
+		err = c.directReplyLocked(in, code, meta, body)
 	} else {
 		from := c.appendReplyLocked(in, code, meta, body)
 		who := byFlusher
@@ -62,11 +61,22 @@ func (c *Conn) replyInline(in *Incoming, code uint64, meta *Meta, body []byte) e
 		c.out.mu.Unlock()
 		return ErrClosed
 	}
+	if c.out.directLocked(body) && !c.out.poked {
+		return c.directReplyLocked(in, code, meta, body)
+	}
 	from := c.appendReplyLocked(in, code, meta, body)
 	return c.sent(c.out.releaseLocked(from, byReader))
 }
 
+// directReplyLocked writes a reply whose body is worth no copy.
+func (c *Conn) directReplyLocked(in *Incoming, code uint64, meta *Meta, body []byte) error {
+	buf, at := wire.Begin(make([]byte, 0, headerBound(0, meta)))
+	buf = wire.EndSplit(wire.AppendReply(buf, in.id, code, meta), at, len(body))
+	return c.sent(c.out.writeDirectLocked(buf, body))
+}
+
 func (c *Conn) appendReplyLocked(in *Incoming, code uint64, meta *Meta, body []byte) (from int) {
+	c.out.makeRoomLocked(len(body) + headerBound(0, meta))
 	from = len(c.out.buf)
 	buf, at := wire.Begin(c.out.buf)
 	buf = wire.AppendReply(buf, in.id, code, meta)

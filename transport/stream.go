@@ -52,7 +52,7 @@ func (c *Conn) Open(ctx context.Context, req *Request) (*Stream, *Reply, error) 
 	s := newStream(c, 0)
 	s.reply, r.stream, s.accepted = r, s, make(chan struct{}, 1)
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
-	if err := c.startStream(r, s, req); err != nil {
+	if err := c.startStream(ctx, r, s, req); err != nil {
 		s.cancel(err)
 		c.ep.putReply(r)
 		return nil, nil, err
@@ -92,7 +92,7 @@ func (c *Conn) Open(ctx context.Context, req *Request) (*Stream, *Reply, error) 
 }
 
 // startStream queues the open frame.
-func (c *Conn) startStream(r *Reply, s *Stream, req *Request) error {
+func (c *Conn) startStream(ctx context.Context, r *Reply, s *Stream, req *Request) error {
 	if err := c.checkSize(req); err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (c *Conn) startStream(r *Reply, s *Stream, req *Request) error {
 		return unsent(ErrBodyTooLarge) // what is long goes by messages
 	}
 	r.sending = s.out
-	return c.queueCall(r, req, asOpen)
+	return c.queueCall(ctx, r, req, asOpen)
 }
 
 // Accept tells the caller that the stream is served here. Nothing can be sent

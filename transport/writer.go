@@ -19,9 +19,9 @@ const (
 	// readerBatch is how many bytes the reader gathers before the flusher
 	// starts on them while it goes on.
 	readerBatch = 128 << 10
-	// keepBuffer is the largest write buffer kept for reuse while the
-	// connection is busy. An idle one keeps none.
-	keepBuffer = 256 << 10
+	// keepBuffer is the largest write buffer that a busy connection keeps for
+	// itself; larger ones are shared by all. An idle one keeps none.
+	keepBuffer = 128 << 10
 	// directBody is the smallest body that is written from where it is, if
 	// nobody else writes, rather than copied behind the others.
 	directBody = 8 << 10
@@ -47,6 +47,7 @@ const (
 // frame in buf; whoever clears busy wakes the flusher if buf is not empty.
 type writer struct {
 	nc      net.Conn
+	pool    *buffers
 	timeout time.Duration
 	limit   int                            // most bytes in buf
 	try     func(a, b []byte) (int, error) // writes without waiting; nil: nc cannot
@@ -60,6 +61,7 @@ type writer struct {
 	busy     bool
 	poked    bool // the flusher runs, or is about to
 	waiters  int  // in room.Wait
+	turns    turns
 	ending   bool // end the connection once everything is written
 	err      error
 	deadline time.Time // the write deadline now set on nc
@@ -70,8 +72,8 @@ type writer struct {
 	crowded    atomic.Bool     // so much is queued that the reader had better not add to it
 }
 
-func (w *writer) init(nc net.Conn, timeout time.Duration, limit int, flushers *sync.WaitGroup, failed func(error)) {
-	w.nc, w.timeout, w.limit, w.flushers, w.failed = nc, timeout, limit, flushers, failed
+func (w *writer) init(nc net.Conn, pool *buffers, timeout time.Duration, limit int, flushers *sync.WaitGroup, failed func(error)) {
+	w.nc, w.pool, w.timeout, w.limit, w.flushers, w.failed = nc, pool, timeout, limit, flushers, failed
 	w.try = tryWriter(nc)
 	w.room = sync.NewCond(&w.mu)
 }
@@ -82,8 +84,11 @@ func (w *writer) init(nc net.Conn, timeout time.Duration, limit int, flushers *s
 func (w *writer) releaseLocked(from int, who release) error {
 	size := len(w.buf) - from
 	w.queued += uint64(size)
-	if len(w.buf) >= w.limit/2 {
+	if len(w.buf) >= min(w.limit/2, 2*gather) {
 		w.crowded.Store(true)
+	}
+	if len(w.turns.waiting) > 0 && len(w.buf) < gather {
+		w.turns.letGo()
 	}
 	switch {
 	case w.busy:
@@ -145,6 +150,7 @@ func (w *writer) tryLocked(body []byte) error {
 		return w.err
 	}
 	out, start := w.beginLocked(len(body))
+	size := len(out)
 	w.mu.Unlock()
 	n, err := w.try(out, body)
 	w.unanswered.Add(int64(n))
@@ -153,10 +159,13 @@ func (w *writer) tryLocked(body []byte) error {
 	if err != nil && w.err == nil {
 		w.err = err
 	}
-	if n < len(out)+len(body) {
+	if n < size+len(body) {
 		w.handed = start + uint64(n)
-		rest := append(out[:copy(out, out[min(n, len(out)):])], body[max(0, n-len(out)):]...)
-		w.buf, out = append(rest, w.buf...), nil
+		late := w.buf
+		w.buf, out = out[:copy(out, out[min(n, size):])], late
+		rest := body[max(0, n-size):]
+		w.makeRoomLocked(len(rest) + len(late))
+		w.buf = append(append(w.buf, rest...), late...)
 	}
 	w.writtenLocked(out)
 	return err
@@ -172,18 +181,32 @@ func (w *writer) beginLocked(more int) (out []byte, start uint64) {
 	if w.waiters > 0 && len(out) >= w.limit {
 		w.room.Broadcast()
 	}
+	w.turns.letGo()
 	return out, start
+}
+
+// makeRoomLocked makes sure that n more bytes fit into buf. What is large comes
+// from the pool: to grow step by step costs as many copies.
+func (w *writer) makeRoomLocked(n int) {
+	if need := len(w.buf) + n; n >= directBody && need > cap(w.buf) {
+		bigger := append(w.pool.get(max(need, 2*cap(w.buf))), w.buf...)
+		w.pool.put(w.buf)
+		w.buf = bigger
+	}
 }
 
 // writtenLocked ends a write: out may be used again.
 func (w *writer) writtenLocked(out []byte) {
-	if out != nil && cap(out) <= keepBuffer {
+	switch {
+	case cap(out) > keepBuffer:
+		w.pool.put(out)
+	case cap(out) > cap(w.spare):
 		w.spare = out[:0]
 	}
 	if w.err == nil && (len(w.buf) > 0 || w.ending) {
 		w.pokeLocked()
 	}
-	if len(w.buf) < w.limit/2 && w.crowded.Load() {
+	if len(w.buf) < min(w.limit/2, 2*gather) && w.crowded.Load() {
 		w.crowded.Store(false)
 	}
 	if w.waiters > 0 {
@@ -232,6 +255,7 @@ func (w *writer) directLocked(body []byte) bool {
 func (w *writer) writeDirectLocked(head, body []byte) error {
 	w.buf = append(w.buf, head...)
 	w.queued += uint64(len(head) + len(body))
+	w.turns.letGo()
 	err := w.tryLocked(body)
 	w.mu.Unlock()
 	return err

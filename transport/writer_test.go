@@ -22,7 +22,7 @@ func writerPair(buffer, limit int) (w *writer, far *memConn, stop func() error) 
 	w = new(writer)
 	told := make(chan error, 1)
 	var flushers sync.WaitGroup
-	w.init(near, time.Hour, limit, &flushers, func(err error) {
+	w.init(near, new(buffers), time.Hour, limit, &flushers, func(err error) {
 		select {
 		case told <- err:
 		default:
@@ -44,7 +44,7 @@ func writerPair(buffer, limit int) (w *writer, far *memConn, stop func() error) 
 // lone is a writer whose failures nobody hears of.
 func lone(nc net.Conn, timeout time.Duration, limit int) *writer {
 	w := new(writer)
-	w.init(nc, timeout, limit, new(sync.WaitGroup), func(error) {})
+	w.init(nc, new(buffers), timeout, limit, new(sync.WaitGroup), func(error) {})
 	return w
 }
 
