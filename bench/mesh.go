@@ -107,8 +107,9 @@ func startMeshWorker(ctx context.Context) (Peer, error) {
 // Caller implements Peer.
 func (m meshRawPeer) Caller(body []byte) func() ([]byte, error) {
 	ctx := context.Background()
+	var buf []byte // for the replies of this caller
 	return func() ([]byte, error) {
-		reply, err := m.method.Call(ctx, m.a, &body, rpc.Peer("z"))
+		reply, err := m.method.Call(ctx, m.a, &body, rpc.Peer("z"), rpc.Into(&buf))
 		if err != nil {
 			return nil, err
 		}

@@ -98,7 +98,7 @@ func (c *Client) direct(ctx context.Context, call *rpc.Call) error {
 	if err != nil {
 		return rpc.Errorf(rpc.InvalidArgument, "request of %s: %v", call.Spec.Name(), err)
 	}
-	req := transport.Request{Method: call.Spec.Name(), Body: body, Deadline: c.due(ctx, call)}
+	req := transport.Request{Method: call.Spec.Name(), Body: body, Deadline: c.due(ctx, call), Into: call.Into}
 	req.Meta = transport.Meta{Partition: transport.NoPartition, User: pairsOf(call.Metadata)}
 	req.Body, _, req.Meta.Encoding = c.bodies.shrink(nil, body, call.Spec.Compression())
 	bounded, cancel := context.WithDeadline(ctx, req.Deadline)
@@ -119,7 +119,7 @@ func (c *Client) direct(ctx context.Context, call *rpc.Call) error {
 	if reply.Code != transport.CodeOK {
 		return errorOf(reply)
 	}
-	if call.Reply, err = c.bodies.decodeReply(call.Spec, reply); err != nil {
+	if call.Reply, err = c.bodies.decodeReply(call, reply); err != nil {
 		return rpc.Errorf(rpc.Internal, "reply of %s: %v", call.Spec.Name(), err)
 	}
 	return nil

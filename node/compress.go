@@ -48,8 +48,10 @@ func (b *bodies) expand(body []byte, encoding uint8) ([]byte, error) {
 	return out, nil
 }
 
-// decodeReply gives a reply in the method's type. Long bytes are not copied.
-func (b *bodies) decodeReply(spec *rpc.Spec, reply *transport.Reply) (any, error) {
+// decodeReply gives a reply in the method's type. Long bytes are not copied, nor
+// what lies in the caller's memory.
+func (b *bodies) decodeReply(call *rpc.Call, reply *transport.Reply) (any, error) {
+	spec := call.Spec
 	if encoding := reply.Meta.Encoding; encoding != 0 {
 		body, err := b.expand(reply.Body, encoding)
 		if err != nil {
@@ -61,6 +63,9 @@ func (b *bodies) decodeReply(spec *rpc.Spec, reply *transport.Reply) (any, error
 		return spec.DecodeReply(body)
 	}
 	if spec.RawReply() {
+		if call.Into != nil {
+			return call.Into, nil
+		}
 		if body, taken := reply.TakeBody(); taken {
 			kept := body // only a taken one is worth an allocation
 			return &kept, nil

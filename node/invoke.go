@@ -119,7 +119,9 @@ func (o *outgoing) send(ctx context.Context, t target) (f fate, owner string, er
 			return done, "", err
 		}
 	}
-	req := transport.Request{Method: o.call.Spec.Name(), Body: o.body, Deadline: o.due, Left: o.left}
+	req := transport.Request{
+		Method: o.call.Spec.Name(), Body: o.body, Deadline: o.due, Left: o.left, Into: o.call.Into,
+	}
 	o.left = 0
 	if how := o.call.Spec.Compression(); how != rpc.NoCompression {
 		req.Body = o.shrunk(how)
@@ -160,7 +162,7 @@ func (o *outgoing) connect(ctx context.Context, p *transport.Peer) (*transport.C
 // answered reads what the peer said.
 func (o *outgoing) answered(peer string, reply *transport.Reply) (fate, string, error) {
 	if reply.Code == transport.CodeOK {
-		v, err := o.n.bodies.decodeReply(o.call.Spec, reply)
+		v, err := o.n.bodies.decodeReply(o.call, reply)
 		if err != nil {
 			return done, "", rpc.Errorf(rpc.Internal, "reply of %s by %s: %v", o.call.Spec.Name(), peer, err)
 		}

@@ -43,6 +43,9 @@ type Call struct {
 	Req      any // *Req of the method
 	Reply    any // *Reply of the method, once the call has succeeded
 
+	// Into is memory for a reply of []byte; may be nil.
+	Into *[]byte
+
 	// Stream is what Open has opened; nil for calls.
 	Stream RawStream
 
@@ -115,6 +118,7 @@ const (
 	optMetadata
 	optTimeout
 	optAnswered
+	optInto
 )
 
 // CallOption is a property of one call. It is a plain value, so that options
@@ -125,6 +129,7 @@ type CallOption struct {
 	key, val string
 	timeout  time.Duration
 	peer     *string
+	into     *[]byte
 }
 
 // Key sends the call to the node that owns k.
@@ -156,6 +161,12 @@ func Timeout(d time.Duration) CallOption { return CallOption{kind: optTimeout, t
 // answered with a reply or an error. It is left alone if none did.
 func Answered(name *string) CallOption { return CallOption{kind: optAnswered, peer: name} }
 
+// Into gives memory for the reply of a method whose Reply is []byte: *buf is
+// overwritten and grown if need be, and is the reply. It saves an allocation for
+// each call. buf must not be used meanwhile, nor by two calls at once; a call
+// that fails leaves anything in it.
+func Into(buf *[]byte) CallOption { return CallOption{kind: optInto, into: buf} }
+
 // apply puts the options into the call.
 func (c *Call) apply(opts []CallOption) error {
 	for i := range opts {
@@ -172,6 +183,8 @@ func (c *Call) apply(opts []CallOption) error {
 			c.Timeout = o.timeout
 		case optAnswered:
 			c.peerOut = o.peer
+		case optInto:
+			c.Into = o.into
 		}
 	}
 	return nil

@@ -18,6 +18,10 @@ type Request struct {
 	// Left is the time until Deadline, if the caller happens to know: reading
 	// the clock once more costs as much as the call's header.
 	Left time.Duration
+	// Into, if not nil, gives memory for the reply's body: what it points to is
+	// overwritten, grown if need be, and then is the body. Reply.TakeBody gives
+	// it, too.
+	Into *[]byte
 	// Accept bounds how long the peer may take to accept a stream; 0: as long
 	// as the stream itself. For Open only.
 	Accept time.Duration
@@ -30,6 +34,7 @@ type Request struct {
 // *CallError, or context.DeadlineExceeded, or ctx's own.
 func (c *Conn) Call(ctx context.Context, req *Request) (*Reply, error) {
 	r := c.ep.getReply(c)
+	r.into = req.Into
 	err := c.start(ctx, r, req)
 	if err == nil {
 		err = c.wait(ctx, r)

@@ -27,9 +27,11 @@ type Reply struct {
 
 	conn    *Conn
 	id      uint64
-	end     uint64 // place in the outgoing stream just behind the call's frame
-	due     int64  // when the caller gives up, since the endpoint's start; 0: never
-	frame   []byte // the header, and the body if it is not in parts
+	end     uint64  // place in the outgoing stream just behind the call's frame
+	due     int64   // when the caller gives up, since the endpoint's start; 0: never
+	frame   []byte  // the header, and a small body
+	body    []byte  // a longer one
+	into    *[]byte // the caller's memory for it; may be nil
 	parts   *inbound
 	stream  *Stream // the call opened one: its end is told to it as well
 	sending *sender // of a request in parts
@@ -47,11 +49,7 @@ func (r *Reply) Release() { r.conn.ep.putReply(r) }
 // TakeBody gives the body to the caller for good, if that costs no copy: it
 // stays valid after Release.
 func (r *Reply) TakeBody() (body []byte, taken bool) {
-	if r.parts == nil && cap(r.frame) <= keepFrame {
-		return r.Body, false
-	}
-	r.frame, r.parts = nil, nil
-	return r.Body, true
+	return r.Body, r.parts != nil || r.body != nil || r.into != nil
 }
 
 func (ep *Endpoint) getReply(c *Conn) *Reply {
@@ -66,6 +64,7 @@ func (ep *Endpoint) putReply(r *Reply) {
 	if cap(r.frame) > keepFrame {
 		r.frame = nil
 	}
+	r.body, r.into = nil, nil
 	unalias(&r.head)
 	r.conn, r.Body, r.parts, r.stream, r.sending, r.err = nil, nil, nil, nil, nil, nil
 	ep.replies.Put(r)
@@ -289,8 +288,19 @@ func (r *Reply) parse() error {
 		r.conn.protocolError(err)
 		return &CallError{Err: err}
 	}
-	if inParts {
+	switch {
+	case inParts:
 		body = r.parts.join()
+	case r.body != nil:
+		body = r.body
+	}
+	if r.into != nil {
+		if r.body == nil {
+			*r.into = append((*r.into)[:0], body...)
+		} else {
+			*r.into = r.body
+		}
+		body = *r.into
 	}
 	r.Code, r.Meta, r.Body = r.head.Code, &r.head.Meta, body
 	return nil

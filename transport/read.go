@@ -205,10 +205,33 @@ func (c *Conn) deliver(frame []byte) error {
 		return nil
 	}
 	c.life.active.Store(c.ep.tick.Load())
-	r.frame = append(r.frame[:0], frame...)
+	if err := r.keep(frame, &c.reader.head); err != nil {
+		r.finish(&CallError{Err: errors.Join(ErrProtocol, err)})
+		return err
+	}
 	r.finish(nil)
 	if c.goaway.Load() {
 		c.left()
+	}
+	return nil
+}
+
+// keep copies a reply's frame. A longer body gets memory of its own, so that it
+// can be given away.
+func (r *Reply) keep(frame []byte, h *wire.Header) error {
+	if len(frame) <= keepFrame {
+		r.frame = append(r.frame[:0], frame...)
+		return nil
+	}
+	body, err := wire.Parse(frame, h)
+	if err != nil {
+		return err
+	}
+	r.frame = append(r.frame[:0], frame[:len(frame)-len(body)]...)
+	if r.into != nil {
+		r.body = append((*r.into)[:0], body...)
+	} else {
+		r.body = append([]byte(nil), body...)
 	}
 	return nil
 }
