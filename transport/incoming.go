@@ -85,13 +85,17 @@ func (in *Incoming) Peer() Identity { return in.conn.peer }
 
 // Reply answers the call. meta may be nil; it is not kept. body is not used
 // after Reply has returned, which for a long one is when it was sent. An answer
-// that exceeds the peer's limit becomes CodeResourceExhausted. The error says
-// that the connection ended first.
+// that exceeds the peer's limit becomes CodeResourceExhausted, as does one of
+// more than a chunk (wire.Chunk) that ends a stream. The error says that the
+// connection ended first.
 func (in *Incoming) Reply(code uint64, meta *Meta, body []byte) error {
 	if in.oneWay || in.replied {
 		return nil
 	}
 	in.replied = true
+	if in.stream != nil {
+		in.stream.replied()
+	}
 	err := in.conn.reply(in, code, meta, body)
 	if in.ctx != nil && !in.inline {
 		in.ctx.end(context.Canceled) // the connection's end no longer reaches it

@@ -12,7 +12,7 @@ import (
 // served until its reply is queued: else drain could end the connection first,
 // and calls that wait for room would escape the limit.
 func (c *Conn) reply(in *Incoming, code uint64, meta *Meta, body []byte) error {
-	if !c.fits(0, meta, len(body)) {
+	if !c.fits(0, meta, len(body)) || in.stream != nil && len(body) > wire.Chunk {
 		c.ep.stats.add(BodiesTooLarge, 1)
 		code, body = CodeResourceExhausted, nil
 		meta = message("the reply exceeds the caller's limit")
@@ -154,6 +154,9 @@ func (c *Conn) accept(frame []byte) error {
 		return c.notAdmitted(id, kind, err)
 	}
 	c.ep.stats.add(CallsReceived, 1)
+	if in.stream != nil {
+		c.ep.stats.add(StreamsOpened, 1)
+	}
 	switch {
 	case in.inline:
 		c.reader.inline = true
@@ -187,7 +190,6 @@ func (c *Conn) admit(in *Incoming) error {
 		return c.skipped(in, err)
 	}
 	if in.head.Kind == wire.KindOpen {
-		c.ep.stats.add(StreamsOpened, 1)
 		in.stream = newServerStream(c, in)
 	}
 	in.started = in.parts == nil
