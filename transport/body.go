@@ -130,7 +130,7 @@ func (c *Conn) receiver(id uint64) (s *Stream, b *inbound, known bool) {
 func (s *serving) receiver(id uint64) (*Stream, *inbound, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	known := id != 0 && id <= s.lastID
+	known := id != 0 && id <= s.seen
 	in := s.findLocked(id)
 	if in == nil {
 		return nil, nil, known

@@ -327,6 +327,7 @@ func (c *Conn) Notify(req *Request) error {
 		c.out.mu.Unlock()
 		return unsent(err)
 	}
+	c.life.active.Store(c.ep.tick.Load())
 	from := len(c.out.buf)
 	buf, at := wire.Begin(c.out.buf)
 	buf = wire.AppendNotify(buf, req.Method, &meta)

@@ -195,6 +195,8 @@ func (c *Conn) fail(err error) {
 func (c *Conn) lost(err error) {
 	if said := c.parting.Load(); said != nil {
 		err = said
+	} else if c.life.idled.Load() {
+		err = ErrIdle
 	}
 	c.fail(err)
 }

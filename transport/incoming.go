@@ -92,6 +92,9 @@ func (in *Incoming) Reply(code uint64, meta *Meta, body []byte) error {
 	if in.oneWay || in.replied {
 		return nil
 	}
+	if len(body) > wire.Chunk && !in.inline {
+		in.Context() // which sending it ends with, and which is too late to ask for hereafter
+	}
 	in.replied = true
 	if in.stream != nil {
 		in.stream.replied()
