@@ -60,15 +60,15 @@ func streamList(in *Incoming) {
 
 // pattern gives n bytes that no other seed gives.
 func pattern(n int, seed uint64) []byte {
-	b := make([]byte, n)
+	b := make([]byte, n+8)
 	x := seed*0x9e3779b97f4a7c15 + uint64(n) + 1
-	for i := range b {
+	for i := 0; i < n; i += 8 {
 		x ^= x << 13
 		x ^= x >> 7
 		x ^= x << 17
-		b[i] = byte(x)
+		binary.LittleEndian.PutUint64(b[i:], x)
 	}
-	return b
+	return b[:n]
 }
 
 // stream opens a stream that must be accepted. It is closed with the test.
