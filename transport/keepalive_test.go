@@ -238,4 +238,3 @@ func TestBuffersOfIdleConnections(t *testing.T) {
 		same(l, "end", c.Err(), nil)
 	})
 }
-

@@ -17,8 +17,8 @@ type serving struct {
 	slots    []*Incoming
 	spill    map[uint64]*Incoming
 	oneWay   map[*Incoming]struct{}
-	n        int  // calls and one-way calls
-	inline   bool // the reader serves inline calls whose replies may not be queued yet
+	n        int    // calls and one-way calls
+	inline   bool   // the reader serves inline calls whose replies may not be queued yet
 	lastID   uint64 // the last that was admitted, or refused one by one
 	seen     uint64 // the last that came at all
 	odd      uint64 // lowest bit of the peer's ids

@@ -21,7 +21,9 @@ type soakHandler struct{ *soak }
 const soakHead = 12
 
 // Inline is told by the method.
-func (h *soakHandler) Inline(in *Incoming) bool { return strings.HasPrefix(string(in.Method), "inline") }
+func (h *soakHandler) Inline(in *Incoming) bool {
+	return strings.HasPrefix(string(in.Method), "inline")
+}
 
 func (h *soakHandler) ServeCall(in *Incoming) {
 	if string(in.Method) == "ping" {
