@@ -98,7 +98,6 @@ func (q *recvQueue) next(most int) (msg []byte, state recvState, err error) {
 	for {
 		part, more, ok := q.part()
 		if !ok {
-			q.emptied()
 			state, err := q.swap()
 			if state != recvReady {
 				return nil, state, err
@@ -155,6 +154,9 @@ func (q *recvQueue) part() (part []byte, more, ok bool) {
 	if q.takenCost += int64(n + frameCost); q.takenCost >= q.window/2 {
 		q.giveBack()
 	}
+	if len(q.taking) == 0 {
+		q.emptied()
+	}
 	return part, head&1 != 0, true
 }
 
@@ -174,10 +176,8 @@ func (q *recvQueue) giveBack() {
 // emptied tells the connection that nothing of the swapped buffer lies here any
 // more.
 func (q *recvQueue) emptied() {
-	if q.batch > 0 {
-		q.conn.grant(0, q.conn.in.taken(q.batch), byFlusher)
-		q.batch = 0
-	}
+	q.conn.grant(0, q.conn.in.taken(q.batch), byFlusher)
+	q.batch = 0
 }
 
 // swap gets what has arrived, once all is taken that was there before.
