@@ -40,6 +40,7 @@ type Incoming struct {
 	inline  bool
 	replied bool
 	started bool // run by somebody; under serving.mu
+	own     bool // ctx was made by Context, not by the Handler
 	frame   []byte
 	parts   *inbound
 	head    wire.Header
@@ -54,12 +55,14 @@ type Incoming struct {
 func (in *Incoming) Context() context.Context {
 	if in.ctx == nil {
 		in.Bind(new(CallContext))
+		in.own = true
 	}
 	return in.ctx
 }
 
 // Bind makes ctx, which must be fresh, the call's context. It lets a Handler
-// have it inside a larger value of its own.
+// have it inside a larger value of its own. That of an inline call ends with
+// its Reset, which is the Handler's to do.
 func (in *Incoming) Bind(ctx *CallContext) {
 	ctx.due = in.Due
 	if in.replied { // it ended with that, and nothing reaches it any more

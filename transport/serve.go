@@ -286,7 +286,11 @@ func (c *Conn) serve(in *Incoming) {
 			_ = in.Reply(CodeInternal, message("the handler gave no reply"), nil)
 		}
 	}
-	if !in.oneWay || in.inline {
+	switch {
+	case in.inline && in.own:
+		in.ctx.end(context.Canceled)
+		return
+	case in.inline || !in.oneWay:
 		return
 	}
 	if in.ctx != nil {
