@@ -71,9 +71,10 @@ func (n *Node) ServeCall(in *transport.Incoming) {
 		n.answer(in, h, reply, err)
 	}
 	if in.Inline() { // whose context ends with its handler
-		ctx.call.Reset()
-		ctx.ServerContext = rpc.ServerContext{}
-		n.contexts.Put(ctx)
+		if ctx.call.Reset() { // else somebody may still look at it
+			ctx.ServerContext = rpc.ServerContext{}
+			n.contexts.Put(ctx)
+		}
 	}
 }
 

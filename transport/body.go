@@ -97,7 +97,7 @@ func (c *Conn) sendBody(ctx context.Context, s *sender, body []byte) error {
 // data handles a data frame: of a stream, or of a body in parts. What belongs
 // to a call that has ended meanwhile is dropped.
 func (c *Conn) data(h *wire.Header, part []byte) error {
-	c.life.active.Store(c.ep.tick.Load())
+	c.reader.used = true
 	cost := int64(len(part) + frameCost)
 	stream, body, known := c.receiver(h.ID)
 	if !known {
@@ -130,7 +130,7 @@ func (c *Conn) receiver(id uint64) (s *Stream, b *inbound, known bool) {
 func (s *serving) receiver(id uint64) (*Stream, *inbound, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	known := id != 0 && id <= s.lastID
+	known := id != 0 && id <= s.seen
 	in := s.findLocked(id)
 	if in == nil {
 		return nil, nil, known

@@ -347,6 +347,7 @@ func (c *Conn) Notify(req *Request) error {
 		c.out.mu.Unlock()
 		return unsent(err)
 	}
+	c.life.active.Store(c.ep.tick.Load())
 	from := len(c.out.buf)
 	buf, at := wire.Begin(c.out.buf)
 	buf = wire.AppendRequest(buf, wire.KindNotify, 0, req.Method, &req.Meta, left, 0)

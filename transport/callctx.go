@@ -20,6 +20,8 @@ type CallContext struct {
 	done  chan struct{}
 	timer *time.Timer
 	after map[*func()]struct{}
+
+	watched bool // by a function in after, now or before
 }
 
 // Deadline implements context.Context.
@@ -60,12 +62,14 @@ func (c *CallContext) AfterFunc(f func()) (stop func() bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.err != nil {
+		c.watched = true
 		go f()
 		return func() bool { return false }
 	}
 	if c.after == nil {
 		c.after = make(map[*func()]struct{})
 	}
+	c.watched = true
 	key := &f
 	c.after[key] = struct{}{}
 	c.watchLocked()
@@ -78,12 +82,16 @@ func (c *CallContext) AfterFunc(f func()) (stop func() bool) {
 	}
 }
 
-// Reset ends a context that nobody uses any more and makes it as good as new.
-func (c *CallContext) Reset() {
-	if c.done != nil || c.after != nil {
+// Reset ends a context that its call needs no more. If nobody has ever waited
+// for its end, it is as good as new afterwards, and reusable is true; else those
+// who did may still ask why it ended.
+func (c *CallContext) Reset() (reusable bool) {
+	if c.done != nil || c.watched {
 		c.end(context.Canceled)
+		return false
 	}
-	c.due, c.err, c.done, c.timer, c.after = time.Time{}, nil, nil, nil, nil
+	c.due, c.err = time.Time{}, nil
+	return true
 }
 
 // watchLocked starts the timer for the deadline, now that somebody waits.

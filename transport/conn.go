@@ -74,6 +74,7 @@ type peerLimits struct {
 type readerState struct {
 	inBatch bool      // frames of one read are being handed out
 	inline  bool      // some of them were calls that were served inline
+	used    bool      // some of them were for calls or streams
 	now     time.Time // when that read returned
 	head    wire.Header
 }
@@ -195,6 +196,8 @@ func (c *Conn) fail(err error) {
 func (c *Conn) lost(err error) {
 	if said := c.parting.Load(); said != nil {
 		err = said
+	} else if c.life.idled.Load() {
+		err = ErrIdle
 	}
 	c.fail(err)
 }

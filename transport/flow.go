@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -150,6 +151,10 @@ func (c *Conn) stopSender(s *sender, why error) {
 		s.err = why
 	}
 	delete(c.flow.senders, s.id)
+	if s.waits {
+		s.waits = false
+		c.flow.waiting = slices.DeleteFunc(c.flow.waiting, func(other *sender) bool { return other == s })
+	}
 	s.poke()
 }
 

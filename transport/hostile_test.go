@@ -46,6 +46,8 @@ var violations = []struct {
 		return wire.AppendWindow(b, 0, 1<<30)
 	}), 3), ErrWindowOverflow, ErrWindowOverflow},
 	{"ping flood", bytes.Repeat(frame(func(b []byte) []byte { return wire.AppendPing(b, 1) }), pingBurst+2), ErrPingFlood, ErrPingFlood},
+	{"more data than a stream's window", append(openFrame(11, "stream"), dataFrame(11, 9000)...), ErrWindowOverflow, ErrWindowOverflow},
+	{"data of a stream that nobody opened", append(openFrame(11, "stream"), dataFrame(13, 1)...), ErrUnexpectedFrame, ErrProtocol},
 	{"acceptance of nothing", frame(func(b []byte) []byte { return wire.AppendWindow(b, 2, 0) }), ErrUnexpectedFrame, ErrProtocol},
 	{"data", []byte("\x00\x00\x00\x03\x92\x04\x0a"), ErrUnexpectedFrame, ErrProtocol},
 	{"half-close", []byte("\x00\x00\x00\x03\x92\x05\x0a"), ErrUnexpectedFrame, ErrProtocol},
@@ -76,6 +78,10 @@ func dataFrame(id uint64, n int) []byte {
 	return frame(func(b []byte) []byte { return append(wire.AppendData(b, id, false), make([]byte, n)...) })
 }
 
+func openFrame(id uint64, method string) []byte {
+	return frame(func(b []byte) []byte { return wire.AppendOpen(b, id, method, nil) })
+}
+
 func callFrame(id uint64) []byte {
 	return frame(func(b []byte) []byte { return wire.AppendCall(b, id, "echo", nil) })
 }
@@ -93,7 +99,7 @@ func TestViolations(t *testing.T) {
 			e := newEnds()
 			close(e.release)
 			h := l.host(Config{Name: "b", Limits: Limits{MaxBody: hostileLimit, Window: 8 << 10}, Handler: methods{
-				"echo": echo{}.ServeCall, "wait": e.ServeCall,
+				"echo": echo{}.ServeCall, "wait": e.ServeCall, "stream": streamEcho,
 			}})
 			r := l.greeted(h)
 			far := h.far(t)
@@ -110,11 +116,15 @@ func TestViolations(t *testing.T) {
 			is(t, "cause", far.Err(), v.said, false)
 			same(t, "context of the call that ran", receive(t, "end", e.ended), context.Canceled)
 			counts(t, h.Endpoint, ProtocolErrors, 1)
-			tooLarge := uint64(0)
-			if v.said == ErrFrameTooLarge {
-				tooLarge = 1
+			for counter, of := range map[Counter]error{
+				FramesTooLarge: ErrFrameTooLarge, WindowOverflows: ErrWindowOverflow, PingFloods: ErrPingFlood,
+			} {
+				n := uint64(0)
+				if v.said == of {
+					n = 1
+				}
+				counts(t, h.Endpoint, counter, n)
 			}
-			counts(t, h.Endpoint, FramesTooLarge, tooLarge)
 			same(t, "others", string(call(t, other, "echo", []byte("go on"))), "go on")
 			eventually(t, "end of the one connection only", func() bool { return h.Conns() == 1 })
 		})

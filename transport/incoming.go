@@ -40,6 +40,7 @@ type Incoming struct {
 	inline  bool
 	replied bool
 	started bool // run by somebody; under serving.mu
+	own     bool // ctx was made by Context, not by the Handler
 	frame   []byte
 	parts   *inbound
 	head    wire.Header
@@ -54,12 +55,14 @@ type Incoming struct {
 func (in *Incoming) Context() context.Context {
 	if in.ctx == nil {
 		in.Bind(new(CallContext))
+		in.own = true
 	}
 	return in.ctx
 }
 
 // Bind makes ctx, which must be fresh, the call's context. It lets a Handler
-// have it inside a larger value of its own.
+// have it inside a larger value of its own. That of an inline call ends with
+// its Reset, which is the Handler's to do.
 func (in *Incoming) Bind(ctx *CallContext) {
 	ctx.due = in.Due
 	if in.replied { // it ended with that, and nothing reaches it any more
@@ -85,13 +88,20 @@ func (in *Incoming) Peer() Identity { return in.conn.peer }
 
 // Reply answers the call. meta may be nil; it is not kept. body is not used
 // after Reply has returned, which for a long one is when it was sent. An answer
-// that exceeds the peer's limit becomes CodeResourceExhausted. The error says
-// that the connection ended first.
+// that exceeds the peer's limit becomes CodeResourceExhausted, as does one of
+// more than a chunk (wire.Chunk) that ends a stream. The error says that the
+// connection ended first.
 func (in *Incoming) Reply(code uint64, meta *Meta, body []byte) error {
 	if in.oneWay || in.replied {
 		return nil
 	}
+	if len(body) > wire.Chunk && !in.inline {
+		in.Context() // which sending it ends with, and which is too late to ask for hereafter
+	}
 	in.replied = true
+	if in.stream != nil {
+		in.stream.replied()
+	}
 	err := in.conn.reply(in, code, meta, body)
 	if in.ctx != nil && !in.inline {
 		in.ctx.end(context.Canceled) // the connection's end no longer reaches it
@@ -115,6 +125,6 @@ func (ep *Endpoint) putIncoming(in *Incoming) {
 	unalias(&in.head)
 	in.Method, in.Meta, in.Body, in.Due, in.Found = nil, nil, nil, time.Time{}, nil
 	in.conn, in.parts, in.ctx, in.cancelled, in.stream = nil, nil, nil, nil, nil
-	in.oneWay, in.inline, in.replied, in.started = false, false, false, false
+	in.oneWay, in.inline, in.replied, in.started, in.own = false, false, false, false, false
 	ep.calls.Put(in)
 }

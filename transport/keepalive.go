@@ -13,9 +13,14 @@ import (
 type connActivity struct {
 	dialled    bool
 	heard      atomic.Int64 // when bytes last came
-	active     atomic.Int64 // when a call or a part of one last came or went
+	active     atomic.Int64 // when a call or a part of one last came or went, as far as tend does not see it
 	readBuffer atomic.Int64 // size of the reader's buffer, in bytes
-	probed     int64        // tend's own: when it last sent a ping; 0: heard since
+	idled      atomic.Bool  // we said goaway because of idleness
+
+	// tend's own:
+	probed int64  // when it last sent a ping; 0: heard since
+	issued uint64 // number of the last call made here
+	parted int64  // when it said goaway because of idleness; 0: never
 }
 
 // ticksPerKeepalive is how many looks tend takes at each connection in one
@@ -26,7 +31,7 @@ const ticksPerKeepalive = 4
 // all, because a timer for each would cost more than the connections.
 func (ep *Endpoint) tend(stopped <-chan struct{}) {
 	defer ep.active.Done()
-	ticker := time.NewTicker(ep.cfg.Keepalive / ticksPerKeepalive)
+	ticker := time.NewTicker(ep.tickLength())
 	defer ticker.Stop()
 	for {
 		select {
@@ -61,33 +66,65 @@ func (ep *Endpoint) openLocked() []*Conn {
 // bodies do not come.
 func (c *Conn) tend(now int64) {
 	cfg := &c.ep.cfg
-	tick := int64(cfg.Keepalive / ticksPerKeepalive)
-	silent := now - c.life.heard.Load()
-	switch {
-	case c.life.probed > 0 && silent <= now-c.life.probed:
-		c.life.probed = 0 // heard since
-	case c.life.probed > 0 && (now-c.life.probed)*tick >= int64(cfg.KeepaliveTimeout):
-		c.ep.stats.add(KeepaliveTimeouts, 1)
-		c.fail(ErrKeepalive)
+	if !c.probe(now) {
 		return
-	case c.life.probed == 0 && silent >= ticksPerKeepalive:
-		c.life.probed = now
-		c.control(func(buf []byte) []byte { return wire.AppendPing(buf, 0) })
 	}
-	quiet := now - c.life.active.Load()
-	if quiet >= 2 {
+	if now-c.life.heard.Load() >= 2 {
 		c.out.rest()
 		if c.life.readBuffer.Load() > minReadBuffer {
 			_ = c.nc.SetReadDeadline(time.Now()) // the reader lets its buffer go
 		}
 	}
-	for _, id := range c.serving.stalled(now - int64(cfg.StallTimeout)/tick) {
+	for _, id := range c.serving.stalled(now - int64(cfg.StallTimeout/c.ep.tickLength())) {
 		c.dropStalled(id)
 	}
-	if cfg.IdleTimeout > 0 && quiet*tick >= int64(cfg.IdleTimeout) && c.unused() && !c.goaway.Load() {
+	c.endIdle(now)
+}
+
+// tickLength is the time between two looks.
+func (ep *Endpoint) tickLength() time.Duration { return ep.cfg.Keepalive / ticksPerKeepalive }
+
+// probe sends a ping to a silent peer, and ends the connection if the last one
+// was not answered. It tells whether the connection goes on.
+func (c *Conn) probe(now int64) bool {
+	heard := c.life.heard.Load()
+	switch {
+	case c.life.probed > 0 && heard >= c.life.probed:
+		c.life.probed = 0
+	case c.life.probed > 0 && time.Duration(now-c.life.probed)*c.ep.tickLength() >= c.ep.cfg.KeepaliveTimeout:
+		c.ep.stats.add(KeepaliveTimeouts, 1)
+		c.fail(ErrKeepalive)
+		return false
+	case c.life.probed == 0 && now-heard >= ticksPerKeepalive:
+		c.life.probed = now
+		c.control(func(buf []byte) []byte { return wire.AppendPing(buf, 0) })
+	}
+	return true
+}
+
+// endIdle says goaway on a connection that nobody has used for long, whose peer
+// then closes it, like any that was said goaway: a call that crosses it is
+// provably unsent, and one that came just before is served. A peer that does
+// not close is not waited for.
+func (c *Conn) endIdle(now int64) {
+	cfg := &c.ep.cfg
+	last, unused := c.pend.issued(), c.unused()
+	if last != c.life.issued || !unused {
+		c.life.issued = last
+		c.life.active.Store(now)
+	}
+	since := func(tick int64) time.Duration { return time.Duration(now-tick) * c.ep.tickLength() }
+	switch {
+	case !unused:
+	case c.life.parted > 0:
+		if since(c.life.parted) >= cfg.KeepaliveTimeout {
+			c.fail(ErrIdle)
+		}
+	case cfg.IdleTimeout > 0 && since(c.life.active.Load()) >= cfg.IdleTimeout && !c.goaway.Load():
 		c.ep.stats.add(ConnsIdled, 1)
+		c.life.parted = now
+		c.life.idled.Store(true)
 		c.sendGoAway(ErrIdle)
-		c.out.endWhenWritten()
 	}
 }
 
@@ -96,7 +133,7 @@ func (c *Conn) unused() bool { return c.pend.count() == 0 && c.serving.empty() }
 
 // dropStalled answers a call whose body does not come.
 func (c *Conn) dropStalled(id uint64) {
-	in := c.serving.cancel(id, ErrStalled)
+	in := c.serving.drop(id)
 	if in == nil {
 		return
 	}

@@ -50,7 +50,7 @@ func (l *Limits) setDefaults() error {
 	switch {
 	case l.MaxBody > MaxMaxBody:
 		return errors.New("transport: MaxBody must be at most 1 GiB")
-	case l.Window > maxCredit || l.ConnWindow > maxCredit:
+	case int64(l.Window) > maxCredit || int64(l.ConnWindow) > maxCredit:
 		return errors.New("transport: a window must be at most 2 GiB")
 	}
 	l.MaxIncomplete = max(l.MaxIncomplete, l.MaxBody)

@@ -195,6 +195,13 @@ func (t *pending) slotLocked(id uint64) (slot **Reply, known bool) {
 	return slot, true
 }
 
+// issued gives the number of the last call.
+func (t *pending) issued() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.last
+}
+
 // count gives the number of waiting calls.
 func (t *pending) count() int {
 	t.mu.Lock()
@@ -271,6 +278,8 @@ func (r *Reply) finish(err error) {
 	r.err = err
 	if r.stream != nil {
 		r.stream.finished(err)
+	} else if r.sending != nil { // nobody takes the rest of the request
+		r.conn.stopSender(r.sending, ErrStreamEnded)
 	}
 	r.done <- struct{}{}
 }

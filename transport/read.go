@@ -130,6 +130,10 @@ func (c *Conn) readLoop() error {
 func (c *Conn) beforeRead() error {
 	c.reader.inBatch = false
 	c.busy.Store(false)
+	if c.reader.used {
+		c.reader.used = false
+		c.life.active.Store(c.ep.tick.Load())
+	}
 	if c.reader.inline {
 		c.reader.inline = false
 		if c.serving.inlineDone() {
@@ -204,7 +208,7 @@ func (c *Conn) deliver(frame []byte) error {
 		c.ep.stats.add(RepliesUnexpected, 1)
 		return nil
 	}
-	c.life.active.Store(c.ep.tick.Load())
+	c.reader.used = true
 	if err := r.keep(frame, &c.reader.head); err != nil {
 		r.finish(&CallError{Err: errors.Join(ErrProtocol, err)})
 		return err

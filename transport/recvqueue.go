@@ -28,8 +28,10 @@ type recvQueue struct {
 	// Of the one who receives.
 	taking    []byte // what is left of the swapped buffer
 	spare     []byte // the whole of it
+	batch     int64  // cost of all that the swapped buffer held
 	takenCost int64  // taken and not granted again
 	whole     []byte // a message put together from parts
+	midway    bool   // whole is the beginning of one
 }
 
 const partHead = 4
@@ -90,7 +92,9 @@ func (q *recvQueue) fail(err error) {
 // next gives the next message, valid until the following call. state tells what
 // there is if it is not a message.
 func (q *recvQueue) next(most int) (msg []byte, state recvState, err error) {
-	q.whole = q.whole[:0]
+	if !q.midway {
+		q.whole = q.whole[:0]
+	}
 	for {
 		part, more, ok := q.part()
 		if !ok {
@@ -100,13 +104,15 @@ func (q *recvQueue) next(most int) (msg []byte, state recvState, err error) {
 			}
 			continue
 		}
-		if !more && len(q.whole) == 0 {
-			return part, recvReady, nil
-		}
 		if len(q.whole)+len(part) > most {
+			q.drop()
 			return nil, recvFailed, ErrBodyTooLarge
 		}
+		if !more && !q.midway {
+			return part, recvReady, nil
+		}
 		q.whole = append(q.whole, part...)
+		q.midway = more
 		if !more {
 			msg = q.whole
 			if cap(q.whole) > wholeKept {
@@ -114,6 +120,13 @@ func (q *recvQueue) next(most int) (msg []byte, state recvState, err error) {
 			}
 			return msg, recvReady, nil
 		}
+	}
+}
+
+// drop takes what is left of the swapped buffer and forgets it.
+func (q *recvQueue) drop() {
+	for ok := true; ok; {
+		_, _, ok = q.part()
 	}
 }
 
@@ -141,6 +154,9 @@ func (q *recvQueue) part() (part []byte, more, ok bool) {
 	if q.takenCost += int64(n + frameCost); q.takenCost >= q.window/2 {
 		q.giveBack()
 	}
+	if len(q.taking) == 0 {
+		q.emptied()
+	}
 	return part, head&1 != 0, true
 }
 
@@ -152,10 +168,16 @@ func (q *recvQueue) giveBack() {
 	q.left += cost
 	over := q.ended || q.err != nil
 	q.mu.Unlock()
-	q.conn.grant(0, q.conn.in.taken(cost), byFlusher)
 	if !over {
 		q.conn.grant(q.out.id, cost, byFlusher)
 	}
+}
+
+// emptied tells the connection that nothing of the swapped buffer lies here any
+// more.
+func (q *recvQueue) emptied() {
+	q.conn.grant(0, q.conn.in.taken(q.batch), byFlusher)
+	q.batch = 0
 }
 
 // swap gets what has arrived, once all is taken that was there before.
@@ -167,7 +189,7 @@ func (q *recvQueue) swap() (recvState, error) {
 		return recvFailed, q.err
 	case len(q.fresh) > 0:
 		q.taking, q.fresh, q.spare = q.fresh, q.spare[:0], q.fresh
-		q.cost = 0
+		q.batch, q.cost = q.cost, 0
 		return recvReady, nil
 	case q.ended:
 		return recvEnded, nil
@@ -182,13 +204,8 @@ func (q *recvQueue) discard() {
 	if q.err == nil {
 		q.err = ErrStreamEnded
 	}
-	cost := q.cost + q.takenCost
-	for rest := q.taking; len(rest) > 0; {
-		n := int(binary.LittleEndian.Uint32(rest) >> 1)
-		cost += int64(n + frameCost)
-		rest = rest[partHead+n:]
-	}
-	q.fresh, q.taking, q.spare, q.whole, q.cost, q.takenCost = nil, nil, nil, nil, 0, 0
+	cost := q.cost + q.batch
+	q.fresh, q.taking, q.spare, q.whole, q.cost, q.batch, q.takenCost = nil, nil, nil, nil, 0, 0, 0
 	q.mu.Unlock()
 	q.conn.grant(0, q.conn.in.taken(cost), byFlusher)
 }

@@ -142,7 +142,7 @@ func message(text string) *Meta {
 // accept admits a call, a one-way call or a stream, and has it served: by a
 // worker or, if the Handler says that it never blocks, here.
 func (c *Conn) accept(frame []byte) error {
-	c.life.active.Store(c.ep.tick.Load())
+	c.reader.used = true
 	in := c.ep.getIncoming(c)
 	body, err := wire.Parse(frame, &in.head)
 	if err != nil {
@@ -165,6 +165,9 @@ func (c *Conn) accept(frame []byte) error {
 		return c.notAdmitted(id, kind, err)
 	}
 	c.ep.stats.add(CallsReceived, 1)
+	if in.stream != nil {
+		c.ep.stats.add(StreamsOpened, 1)
+	}
 	switch {
 	case in.inline:
 		c.reader.inline = true
@@ -198,7 +201,6 @@ func (c *Conn) admit(in *Incoming) error {
 		return c.skipped(in, err)
 	}
 	if in.head.Kind == wire.KindOpen {
-		c.ep.stats.add(StreamsOpened, 1)
 		in.stream = newServerStream(c, in)
 	}
 	in.started = in.parts == nil
@@ -295,7 +297,11 @@ func (c *Conn) serve(in *Incoming) {
 			_ = in.Reply(CodeInternal, message("the handler gave no reply"), nil)
 		}
 	}
-	if !in.oneWay || in.inline {
+	switch {
+	case in.inline && in.own:
+		in.ctx.end(context.Canceled)
+		return
+	case in.inline || !in.oneWay:
 		return
 	}
 	if in.ctx != nil {

@@ -10,15 +10,17 @@ import (
 // and one whose slot is taken goes into a map.
 //
 // Invariant: ids of admitted calls only grow, so lastID in a goaway divides
-// those that run from those that never will.
+// those that run from those that never will. Of the latter, more may still come
+// until the peer has read the goaway.
 type serving struct {
 	mu       sync.Mutex
 	slots    []*Incoming
 	spill    map[uint64]*Incoming
 	oneWay   map[*Incoming]struct{}
-	n        int  // calls and one-way calls
-	inline   bool // the reader serves inline calls whose replies may not be queued yet
-	lastID   uint64
+	n        int    // calls and one-way calls
+	inline   bool   // the reader serves inline calls whose replies may not be queued yet
+	lastID   uint64 // the last that was admitted, or refused one by one
+	seen     uint64 // the last that came at all
 	odd      uint64 // lowest bit of the peer's ids
 	stopped  bool
 	idleness chan struct{} // closed when stopped and empty
@@ -76,11 +78,15 @@ func (s *serving) skip(in *Incoming) error {
 // nextLocked takes the id of a new call.
 func (s *serving) nextLocked(in *Incoming) error {
 	switch {
-	case !in.oneWay && in.id <= s.lastID:
+	case !in.oneWay && in.id <= s.seen:
 		return ErrDuplicateID
 	case !in.oneWay && in.id&1 != s.odd:
 		return ErrWrongSide
-	case s.stopped:
+	}
+	if !in.oneWay {
+		s.seen = in.id
+	}
+	if s.stopped {
 		return ErrShutdown
 	}
 	if !in.oneWay {
@@ -133,14 +139,6 @@ func (s *serving) findLocked(id uint64) *Incoming {
 		return in
 	}
 	return s.spill[id]
-}
-
-// find gives the call of id, or nil. known tells whether the peer has ever used
-// the id.
-func (s *serving) find(id uint64) (in *Incoming, known bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.findLocked(id), id != 0 && id <= s.lastID && id&1 == s.odd
 }
 
 // done takes a call off and gives how many are left.
@@ -253,6 +251,18 @@ func (s *serving) cancel(id uint64, why error) (abandoned *Incoming) {
 	s.mu.Unlock()
 	e.tell(why)
 	return nil
+}
+
+// drop takes off a call that has not started.
+func (s *serving) drop(id uint64) *Incoming {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in := s.findLocked(id)
+	if in == nil || in.started {
+		return nil
+	}
+	s.removeLocked(in)
+	return in
 }
 
 // stalled gives the ids of calls whose bodies have not grown since tick.

@@ -21,11 +21,11 @@ type Stream struct {
 	in     recvQueue
 	ctx    context.Context // of sends; ends with the stream
 	cancel context.CancelCauseFunc
+	stop   func() bool // ends watching the context of the call
 
 	// Of the caller's side.
 	reply    *Reply
 	accepted chan struct{} // capacity 1
-	stop     func() bool   // ends watching the caller's context
 
 	// Of the server's side.
 	call *Incoming
@@ -100,7 +100,11 @@ func (c *Conn) startStream(ctx context.Context, r *Reply, s *Stream, req *Reques
 		return unsent(ErrBodyTooLarge) // what is long goes by messages
 	}
 	r.sending = s.out
-	return c.queueCall(ctx, r, req, asOpen)
+	err := c.queueCall(ctx, r, req, asOpen)
+	if err == nil {
+		c.ep.stats.add(StreamsOpened, 1)
+	}
+	return err
 }
 
 // Accept tells the caller that the stream is served here. Nothing can be sent
@@ -108,7 +112,7 @@ func (c *Conn) startStream(ctx context.Context, r *Reply, s *Stream, req *Reques
 func (s *Stream) Accept() {
 	c := s.conn
 	s.ctx = s.call.Context()
-	context.AfterFunc(s.ctx, func() { s.fail(s.ctx.Err()) })
+	s.stop = context.AfterFunc(s.ctx, func() { s.fail(s.ctx.Err()) })
 	c.out.mu.Lock()
 	if c.out.err != nil {
 		c.out.mu.Unlock()
@@ -121,16 +125,21 @@ func (s *Stream) Accept() {
 // Send sends a message and waits while the peer's window is full. msg is not
 // used after it has returned. Errors: ErrStreamEnded when the other side has
 // ended the stream (Recv then says how), ErrBodyTooLarge, ErrStalled,
-// ErrClosed, and that of the context.
+// ErrClosed, and that of the context. After an error in the middle of a
+// message nothing more can be sent.
 func (s *Stream) Send(msg []byte) error {
 	c := s.conn
 	if len(msg) > c.maxBody {
 		c.ep.stats.add(BodiesTooLarge, 1)
 		return ErrBodyTooLarge
 	}
+	whole := len(msg)
 	for most := c.maxPart(); ; {
 		n := min(len(msg), most)
 		if err := c.sendPart(s.ctx, s.out, msg[:n], n < len(msg)); err != nil {
+			if len(msg) < whole {
+				c.stopSender(s.out, err) // the next message would be taken for the rest
+			}
 			return s.sendError(err)
 		}
 		if msg = msg[n:]; len(msg) == 0 {
@@ -146,8 +155,12 @@ func (s *Stream) sendError(err error) error {
 	return err
 }
 
-// CloseSend says that no more messages come from this side, the caller's.
+// CloseSend says that no more messages come from this side, the caller's. On
+// the server's it does nothing: its side ends with the reply.
 func (s *Stream) CloseSend() error {
+	if s.call != nil {
+		return nil
+	}
 	c := s.conn
 	c.out.mu.Lock()
 	if c.out.err != nil || s.out.err != nil {
@@ -162,7 +175,8 @@ func (s *Stream) CloseSend() error {
 
 // Recv gives the next message, valid until the following call. io.EOF: the
 // other side has sent its last one; on the caller's side Status then says how
-// the stream ended. Other errors say why nothing more comes.
+// the stream ended. io.ErrUnexpectedEOF, on the server's side: the caller has
+// stopped in the middle of a message. Other errors say why nothing more comes.
 func (s *Stream) Recv() ([]byte, error) {
 	for {
 		msg, state, err := s.in.next(s.conn.ep.cfg.MaxBody)
@@ -170,6 +184,9 @@ func (s *Stream) Recv() ([]byte, error) {
 		case recvReady:
 			return msg, nil
 		case recvEnded:
+			if s.in.midway && s.call != nil {
+				return nil, io.ErrUnexpectedEOF
+			}
 			return nil, io.EOF
 		case recvFailed:
 			if err == ErrBodyTooLarge {
@@ -229,6 +246,15 @@ func (s *Stream) fail(why error) {
 		s.cancel(why)
 	}
 	s.in.fail(why)
+}
+
+// replied ends the server's side, before its reply is queued: nothing of the
+// stream may come behind that.
+func (s *Stream) replied() {
+	s.fail(ErrStreamEnded)
+	if s.stop != nil {
+		s.stop()
+	}
 }
 
 // finished handles the end of the caller's side: by a reply, or by err.

@@ -1,7 +1,9 @@
 package transport
 
 import (
+	"errors"
 	"net"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -153,6 +155,13 @@ func (w *writer) tryLocked(body []byte) error {
 	size := len(out)
 	w.mu.Unlock()
 	n, err := w.try(out, body)
+	if errors.Is(err, os.ErrDeadlineExceeded) { // one of the flusher's, long ago
+		_ = w.nc.SetWriteDeadline(time.Time{})
+		w.mu.Lock()
+		w.deadline = time.Time{}
+		w.mu.Unlock()
+		n, err = w.try(out, body)
+	}
 	w.unanswered.Add(int64(n))
 	w.mu.Lock()
 	w.busy = false
