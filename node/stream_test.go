@@ -186,43 +186,34 @@ func TestStreamIsCancelled(t *testing.T) {
 			return err
 		})
 	}
-	for _, where := range []string{"a", "b"} {
-		ctx, cancel := context.WithCancel(t.Context())
-		for name, end := range map[string]func(*rpc.ClientStream[countRequest, countReply]){
-			"close":   func(s *rpc.ClientStream[countRequest, countReply]) { s.Close() },
-			"context": func(*rpc.ClientStream[countRequest, countReply]) { cancel() },
-		} {
-			if name == "close" {
-				ctx = t.Context()
-			} else {
-				ctx, cancel = context.WithCancel(t.Context())
-			}
-			s, err := wait.Open(ctx, nodes[0], rpc.Peer(where))
-			if err != nil {
-				t.Fatal(err)
-			}
-			end(s)
-			if err := await(t, "end of the handler", ended); !errors.Is(err, context.Canceled) {
-				t.Errorf("%s at %s: the handler's Recv gives %v", name, where, err)
-			}
-			if _, err := s.Recv(); err == nil {
-				t.Errorf("%s at %s: the caller's Recv goes on", name, where)
-			}
-			if name != "close" {
-				s.Close()
-			}
-		}
-		s, err := wait.Open(t.Context(), nodes[0], rpc.Peer(where), rpc.Timeout(50*time.Millisecond))
+	open := func(ctx context.Context, where string, opts ...rpc.CallOption) *rpc.ClientStream[countRequest, countReply] {
+		t.Helper()
+		s, err := wait.Open(ctx, nodes[0], append(opts, rpc.Peer(where))...)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := await(t, "end of the handler", ended); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("deadline at %s: the handler's Recv gives %v", where, err)
+		return s
+	}
+	check := func(what string, s *rpc.ClientStream[countRequest, countReply], want error) {
+		t.Helper()
+		if err := await(t, "end of the handler", ended); !errors.Is(err, want) {
+			t.Errorf("%s: the handler's Recv gives %v, want %v", what, err, want)
 		}
-		if _, err := s.Recv(); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("deadline at %s: the caller's Recv gives %v", where, err)
+		if _, err := s.Recv(); err == nil {
+			t.Errorf("%s: the caller's Recv goes on", what)
 		}
+	}
+	for _, where := range []string{"a", "b"} {
+		s := open(t.Context(), where)
 		s.Close()
+		check("closed, at "+where, s, context.Canceled)
+		ctx, cancel := context.WithCancel(t.Context())
+		s = open(ctx, where)
 		cancel()
+		check("cancelled, at "+where, s, context.Canceled)
+		s.Close()
+		s = open(t.Context(), where, rpc.Timeout(50*time.Millisecond))
+		check("late, at "+where, s, context.DeadlineExceeded)
+		s.Close()
 	}
 }

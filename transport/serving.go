@@ -192,13 +192,6 @@ func (s *serving) stop() uint64 {
 // idle is closed once stop was called and no call is left.
 func (s *serving) idle() <-chan struct{} { return s.idleness }
 
-// count gives the number of calls being served.
-func (s *serving) count() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.n
-}
-
 func (s *serving) empty() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
