@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -18,6 +19,8 @@ type turns struct {
 	head    int             // of those in waiting that are not let go yet
 }
 
+func (t *turns) any() bool { return t.head < len(t.waiting) }
+
 func (t *turns) enlist() chan struct{} {
 	ch := make(chan struct{}, 1)
 	t.waiting = append(t.waiting, ch)
@@ -26,21 +29,34 @@ func (t *turns) enlist() chan struct{} {
 
 // letGo lets one go.
 func (t *turns) letGo() {
-	if t.head == len(t.waiting) {
+	for t.any() {
+		next := t.waiting[t.head]
+		t.waiting[t.head] = nil
+		if t.head++; !t.any() {
+			t.waiting, t.head = t.waiting[:0], 0
+		}
+		if next != nil {
+			next <- struct{}{}
+			return
+		}
+	}
+}
+
+// leave takes one out who does not wait any more. If he was let go, it is the
+// next one's turn.
+func (t *turns) leave(ch chan struct{}) {
+	if i := slices.Index(t.waiting[t.head:], ch); i >= 0 {
+		t.waiting[t.head+i] = nil
 		return
 	}
-	t.waiting[t.head] <- struct{}{}
-	t.waiting[t.head] = nil
-	if t.head++; t.head == len(t.waiting) {
-		t.waiting, t.head = t.waiting[:0], 0
-	}
+	t.letGo()
 }
 
 // awaitTurnLocked waits until body may be queued, due comes, or ctx or the
 // connection ends. It gives the writer's lock up meanwhile; it is held again in
 // the end. Errors are unsent.
 func (c *Conn) awaitTurnLocked(ctx context.Context, due time.Time, body []byte) error {
-	if len(body) < directBody || c.out.err != nil || len(c.out.buf) < gather && len(c.out.turns.waiting) == 0 {
+	if len(body) < directBody || c.out.err != nil || len(c.out.buf) < gather && !c.out.turns.any() {
 		return nil
 	}
 	turn := c.out.turns.enlist()
@@ -48,11 +64,7 @@ func (c *Conn) awaitTurnLocked(ctx context.Context, due time.Time, body []byte) 
 	err := c.awaitTurn(ctx, due, turn)
 	c.out.mu.Lock()
 	if err != nil {
-		select {
-		case <-turn: // it came all the same: somebody else may have it
-			c.out.turns.letGo()
-		default: // whoever lets it go finds room in the channel, and nobody there
-		}
+		c.out.turns.leave(turn)
 	}
 	return err
 }

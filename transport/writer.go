@@ -89,7 +89,7 @@ func (w *writer) releaseLocked(from int, who release) error {
 	if len(w.buf) >= min(w.limit/2, 2*gather) {
 		w.crowded.Store(true)
 	}
-	if len(w.turns.waiting) > 0 && len(w.buf) < gather {
+	if len(w.buf) < gather && w.turns.any() {
 		w.turns.letGo()
 	}
 	switch {
