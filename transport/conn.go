@@ -89,6 +89,7 @@ func newConn(ep *Endpoint, nc net.Conn, h *wire.Hello, dialled bool) *Conn {
 		closed:     make(chan struct{}),
 	}
 	c.life.dialled = dialled
+	c.out.reading = &c.busy
 	c.out.init(nc, &ep.buffers, cfg.WriteTimeout, cfg.MaxQueued, &c.loops, c.lost)
 	c.flow.credit = credit(h.ConnWindow)
 	c.in = inflow{window: int64(cfg.ConnWindow), left: int64(cfg.ConnWindow), most: int64(cfg.MaxUnread)}

@@ -24,6 +24,9 @@ const (
 	// keepBuffer is the largest write buffer that a busy connection keeps for
 	// itself; larger ones are shared by all. An idle one keeps none.
 	keepBuffer = 128 << 10
+	// flushYields is how often the flusher lets others go first while the
+	// reader is at work.
+	flushYields = 4
 	// directBody is the smallest body that is written from where it is, if
 	// nobody else writes, rather than copied behind the others.
 	directBody = 8 << 10
@@ -68,6 +71,7 @@ type writer struct {
 	err      error
 	deadline time.Time // the write deadline now set on nc
 
+	reading    *atomic.Bool    // the reader hands out frames; whom it wakes may append soon
 	flushers   *sync.WaitGroup // of the connection; it ends after err is set
 	failed     func(error)     // told of the flusher's own failures and of the end
 	unanswered atomic.Int64    // bytes written since the peer was last heard
@@ -237,6 +241,11 @@ func (w *writer) flush() {
 	defer w.flushers.Done()
 	runtime.Gosched()
 	w.mu.Lock()
+	for i := 0; i < flushYields && w.reading.Load() && len(w.buf) < readerBatch; i++ {
+		w.mu.Unlock()
+		runtime.Gosched()
+		w.mu.Lock()
+	}
 	for len(w.buf) > 0 && !w.busy && w.err == nil {
 		if err := w.writeLocked(); err != nil {
 			break

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -19,7 +20,7 @@ import (
 func writerPair(buffer, limit int) (w *writer, far *memConn, stop func() error) {
 	a, _ := newMemNet(0).bindLocked("127.0.0.1:1")
 	near, far := newMemPair(buffer, a, a)
-	w = new(writer)
+	w = &writer{reading: new(atomic.Bool)}
 	told := make(chan error, 1)
 	var flushers sync.WaitGroup
 	w.init(near, new(buffers), time.Hour, limit, &flushers, func(err error) {
@@ -43,7 +44,7 @@ func writerPair(buffer, limit int) (w *writer, far *memConn, stop func() error) 
 
 // lone is a writer whose failures nobody hears of.
 func lone(nc net.Conn, timeout time.Duration, limit int) *writer {
-	w := new(writer)
+	w := &writer{reading: new(atomic.Bool)}
 	w.init(nc, new(buffers), timeout, limit, new(sync.WaitGroup), func(error) {})
 	return w
 }
