@@ -15,7 +15,7 @@ func (r *raw) trickle(b []byte) error {
 		if _, err := r.nc.Write(b[i : i+1]); err != nil {
 			return err
 		}
-		time.Sleep(time.Second)
+		pass(time.Second)
 	}
 	return nil
 }
