@@ -9,6 +9,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // idleTarget is what an idle connection may take, in bytes, on one side; under
@@ -20,8 +21,9 @@ var idleTarget = map[string]float64{"tcp": 24 << 10, "tls": 36 << 10}
 // both sides together, at rest and just after its call.
 func idleMemory(l *lab, n int) (atRest, used float64) {
 	l.Helper()
-	h := l.host(Config{Name: "b", Handler: echo{}})
-	a := l.endpoint(Config{Name: "a"})
+	limits := Limits{Keepalive: time.Hour} // the test looks after them itself
+	h := l.host(Config{Name: "b", Handler: echo{}, Limits: limits})
+	a := l.endpoint(Config{Name: "a", Limits: limits})
 	l.dial(a, h).Close() // what all share is there
 	before := inUse()
 	conns := make([]*Conn, n)

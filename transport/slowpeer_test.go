@@ -197,3 +197,57 @@ func TestConnectionWindowOverflow(t *testing.T) {
 		eventually(l, "end of the handlers", func() bool { return h.served.Load() == 0 })
 	})
 }
+
+// A peer that grants more than anybody can hold, and reads nothing, makes
+// nobody queue it.
+func TestLargeCreditWithoutReading(t *testing.T) {
+	for _, method := range []string{"stream", "reply"} {
+		t.Run(method, func(t *testing.T) {
+			const queue = 256 << 10
+			l := &lab{t, newMemNet(1000)}
+			h := l.host(Config{Name: "b", Limits: Limits{MaxQueued: queue, WriteTimeout: time.Hour}, Handler: methods{
+				"stream": func(in *Incoming) {
+					in.Stream().Accept()
+					for in.Stream().Send(make([]byte, wire.Chunk)) == nil {
+					}
+				},
+				"reply": func(in *Incoming) { _ = in.Reply(CodeOK, nil, make([]byte, DefaultMaxBody)) },
+			}})
+			r := l.greetedWith(h, &wire.Hello{Version: wire.Version, Window: maxCredit, ConnWindow: maxCredit})
+			far := h.far(t)
+			if method == "stream" {
+				r.write(openFrame(1, method))
+			} else {
+				r.sendCall(1, method)
+			}
+			eventually(t, "full queue", func() bool {
+				far.out.mu.Lock()
+				defer far.out.mu.Unlock()
+				return far.out.waiters > 0
+			})
+			if most := queue + 2*(wire.Chunk+frameCost); far.out.waiting() > most {
+				t.Errorf("%d bytes are queued, more than %d", far.out.waiting(), most)
+			}
+			_ = r.nc.Close()
+			eventually(t, "end of the handler", func() bool { return h.served.Load() == 0 })
+		})
+	}
+}
+
+// A short StallTimeout is not shorter than it says.
+func TestShortStallTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &lab{t, newMemNet(100_000)}
+		h := l.host(Config{Name: "b", Handler: echo{}, Limits: Limits{StallTimeout: time.Second}})
+		r := l.patientRaw(h)
+		time.Sleep(DefaultKeepalive/ticksPerKeepalive - time.Millisecond) // just before the next look
+		start := time.Now()
+		r.write(partsCall(1, 100))
+		same(t, "code", r.skipTo(wire.KindReply).Code, CodeDeadlineExceeded)
+		if took := time.Since(start); took < time.Second {
+			t.Errorf("dropped after %v", took)
+		}
+		_ = r.nc.Close()
+		l.closeAll(h)
+	})
+}
