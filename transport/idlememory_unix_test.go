@@ -21,7 +21,7 @@ var idleTarget = map[string]float64{"tcp": 24 << 10, "tls": 36 << 10}
 // both sides together, at rest and just after its call.
 func idleMemory(l *lab, n int) (atRest, used float64) {
 	l.Helper()
-	limits := Limits{Keepalive: time.Hour} // the test looks after them itself
+	limits := Limits{Keepalive: time.Hour, IdleTimeout: -1} // the test looks after them itself
 	h := l.host(Config{Name: "b", Handler: echo{}, Limits: limits})
 	a := l.endpoint(Config{Name: "a", Limits: limits})
 	l.dial(a, h).Close() // what all share is there
