@@ -59,6 +59,8 @@ func idleMemory(l *lab, n int) (atRest, used float64) {
 	}
 	atRest = inUse() - before
 	call(l, conns[n-1], "echo", []byte("still there"))
+	a.Close()
+	h.Close()
 	return atRest / float64(n), used / float64(n)
 }
 
