@@ -59,7 +59,8 @@ type outflow struct {
 func (c *Conn) maxPart() int { return c.part }
 
 // sendPart sends one data frame and waits for credit, until ctx ends, the
-// connection ends, or somebody stops s. A part is at most maxPart.
+// connection ends, or somebody stops s. A part is at most maxPart. Credit is the
+// peer's to give, memory is not: it waits for room in the queue, too.
 func (c *Conn) sendPart(ctx context.Context, s *sender, part []byte, more bool) error {
 	cost := int64(len(part) + frameCost)
 	c.out.mu.Lock()
@@ -71,6 +72,9 @@ func (c *Conn) sendPart(ctx context.Context, s *sender, part []byte, more bool) 
 		case s.err != nil:
 			c.out.mu.Unlock()
 			return s.err
+		case len(c.out.buf) >= c.out.limit:
+			_ = c.out.waitRoomLocked()
+			continue
 		case s.credit >= cost && c.flow.credit >= cost:
 			s.credit -= cost
 			c.flow.credit -= cost

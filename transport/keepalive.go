@@ -75,7 +75,8 @@ func (c *Conn) tend(now int64) {
 			_ = c.nc.SetReadDeadline(time.Now()) // the reader lets its buffer go
 		}
 	}
-	for _, id := range c.serving.stalled(now - int64(cfg.StallTimeout/c.ep.tickLength())) {
+	tick := c.ep.tickLength()
+	for _, id := range c.serving.stalled(now - int64((cfg.StallTimeout+tick-1)/tick)) {
 		c.dropStalled(id)
 	}
 	c.endIdle(now)

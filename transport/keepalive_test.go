@@ -142,7 +142,7 @@ func TestUsedConnectionStays(t *testing.T) {
 	for name, use := range map[string]func(t *testing.T, c *Conn){
 		"calls now and then": func(t *testing.T, c *Conn) {
 			for range 20 {
-				<-time.After(DefaultIdleTimeout / 3)
+				pass(DefaultIdleTimeout / 3)
 				if r, err := c.Call(t.Context(), &Request{Method: "unary"}); err == nil {
 					r.Release()
 				}
@@ -150,19 +150,19 @@ func TestUsedConnectionStays(t *testing.T) {
 		},
 		"one-way calls now and then": func(_ *testing.T, c *Conn) {
 			for range 20 {
-				<-time.After(DefaultIdleTimeout / 3)
+				pass(DefaultIdleTimeout / 3)
 				_ = c.Notify(&Request{Method: "unary"})
 			}
 		},
 		"a stream that says nothing": func(t *testing.T, c *Conn) {
 			s := (&lab{TB: t}).stream(c, "echo", nil)
-			<-time.After(5 * DefaultIdleTimeout)
+			pass(5 * DefaultIdleTimeout)
 			s.Close()
-			<-time.After(DefaultIdleTimeout / 2) // the time counts from its end
+			pass(DefaultIdleTimeout / 2) // the time counts from its end
 		},
 		"calls of the other side": func(t *testing.T, c *Conn) {
 			for range 20 {
-				<-time.After(DefaultIdleTimeout / 3)
+				pass(DefaultIdleTimeout / 3)
 				for _, far := range c.ep.cfg.Handler.(*hostOf).open() {
 					if r, err := far.Call(t.Context(), &Request{Method: "unary"}); err == nil {
 						r.Release()
@@ -238,3 +238,6 @@ func TestBuffersOfIdleConnections(t *testing.T) {
 		same(l, "end", c.Err(), nil)
 	})
 }
+
+// pass lets virtual time pass. It is called inside synctest.Test only.
+func pass(d time.Duration) { <-time.After(d) }

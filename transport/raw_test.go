@@ -37,8 +37,14 @@ func (l *lab) raw(h *host) *raw {
 // greeted opens a connection to a host and greets as a client.
 func (l *lab) greeted(h *host) *raw {
 	l.Helper()
+	return l.greetedWith(h, &wire.Hello{Version: wire.Version, Window: DefaultWindow, ConnWindow: DefaultConnWindow})
+}
+
+// greetedWith is greeted with that hello.
+func (l *lab) greetedWith(h *host, hello *wire.Hello) *raw {
+	l.Helper()
 	r := l.raw(h)
-	r.write(helloFrame([]byte(wire.Preface), &wire.Hello{Version: wire.Version, Window: DefaultWindow, ConnWindow: DefaultConnWindow}))
+	r.write(helloFrame([]byte(wire.Preface), hello))
 	if _, head, _ := r.next(); head.Kind != wire.KindHello {
 		l.Fatalf("greeted with %v", head.Kind)
 	}

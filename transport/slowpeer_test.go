@@ -15,7 +15,7 @@ func (r *raw) trickle(b []byte) error {
 		if _, err := r.nc.Write(b[i : i+1]); err != nil {
 			return err
 		}
-		<-time.After(time.Second)
+		pass(time.Second)
 	}
 	return nil
 }
@@ -76,7 +76,7 @@ func TestBodyThatStalls(t *testing.T) {
 		go func() { // pongs, which keep the connection
 			pong := frame(func(b []byte) []byte { return wire.AppendPong(b, 0) })
 			for err := error(nil); err == nil; _, err = r.nc.Write(pong) {
-				<-time.After(DefaultKeepalive / 2)
+				time.Sleep(DefaultKeepalive / 2)
 			}
 		}()
 		start := time.Now()
@@ -100,14 +100,14 @@ func TestBodyThatStalls(t *testing.T) {
 
 		r.write(partsCall(5, 3))
 		for range 3 {
-			<-time.After(DefaultStallTimeout - 2*DefaultKeepalive)
+			time.Sleep(DefaultStallTimeout - 2*DefaultKeepalive)
 			r.write(dataFrame(5, 1))
 		}
 		head = r.skipTo(wire.KindReply)
 		same(t, "slow one", fmt.Sprint(head.ID, " ", head.Code), "5 0")
 		same(t, "protocol errors", h.stats.Get(ProtocolErrors), 0)
 		_ = r.nc.Close()
-		<-time.After(DefaultKeepalive) // until the pongs have ended
+		time.Sleep(DefaultKeepalive) // until the pongs have ended
 		l.closeAll(h)
 	})
 }
@@ -195,5 +195,59 @@ func TestConnectionWindowOverflow(t *testing.T) {
 		counts(l, h.Endpoint, WindowOverflows, 1)
 		close(release)
 		eventually(l, "end of the handlers", func() bool { return h.served.Load() == 0 })
+	})
+}
+
+// A peer that grants more than anybody can hold, and reads nothing, makes
+// nobody queue it.
+func TestLargeCreditWithoutReading(t *testing.T) {
+	for _, method := range []string{"stream", "reply"} {
+		t.Run(method, func(t *testing.T) {
+			const queue = 256 << 10
+			l := &lab{t, newMemNet(1000)}
+			h := l.host(Config{Name: "b", Limits: Limits{MaxQueued: queue, WriteTimeout: time.Hour}, Handler: methods{
+				"stream": func(in *Incoming) {
+					in.Stream().Accept()
+					for in.Stream().Send(make([]byte, wire.Chunk)) == nil {
+					}
+				},
+				"reply": func(in *Incoming) { _ = in.Reply(CodeOK, nil, make([]byte, DefaultMaxBody)) },
+			}})
+			r := l.greetedWith(h, &wire.Hello{Version: wire.Version, Window: maxCredit, ConnWindow: maxCredit})
+			far := h.far(t)
+			if method == "stream" {
+				r.write(openFrame(1, method))
+			} else {
+				r.sendCall(1, method)
+			}
+			eventually(t, "full queue", func() bool {
+				far.out.mu.Lock()
+				defer far.out.mu.Unlock()
+				return far.out.waiters > 0
+			})
+			if most := queue + 2*(wire.Chunk+frameCost); far.out.waiting() > most {
+				t.Errorf("%d bytes are queued, more than %d", far.out.waiting(), most)
+			}
+			_ = r.nc.Close()
+			eventually(t, "end of the handler", func() bool { return h.served.Load() == 0 })
+		})
+	}
+}
+
+// A short StallTimeout is not shorter than it says.
+func TestShortStallTimeout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := &lab{t, newMemNet(100_000)}
+		h := l.host(Config{Name: "b", Handler: echo{}, Limits: Limits{StallTimeout: time.Second}})
+		r := l.patientRaw(h)
+		time.Sleep(DefaultKeepalive/ticksPerKeepalive - time.Millisecond) // just before the next look
+		start := time.Now()
+		r.write(partsCall(1, 100))
+		same(t, "code", r.skipTo(wire.KindReply).Code, CodeDeadlineExceeded)
+		if took := time.Since(start); took < time.Second {
+			t.Errorf("dropped after %v", took)
+		}
+		_ = r.nc.Close()
+		l.closeAll(h)
 	})
 }

@@ -82,7 +82,7 @@ func TestSoak(t *testing.T) {
 	if seed == 0 {
 		seed = uint64(time.Now().UnixNano())
 	}
-	t.Logf("seed %d; repeat with: go test ./transport -run '^TestSoak$' -soak %v -seed %d", seed, *soakFlag, seed)
+	t.Logf("seed %d; repeat with: go test -timeout 0 ./transport -run '^TestSoak$' -soak %v -seed %d", seed, *soakFlag, seed)
 	for i, name := range []string{"tcp", "tls"} {
 		t.Run(name, func(t *testing.T) {
 			s := &soak{
