@@ -244,3 +244,10 @@ func isNot(t testing.TB, what string, err, target error) {
 		t.Errorf("%s: %v, which must not be %v", what, err, target)
 	}
 }
+
+// count gives the number of calls being served.
+func (s *serving) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.n
+}
