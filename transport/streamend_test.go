@@ -203,7 +203,8 @@ func TestStreamsOverTheLimit(t *testing.T) {
 		r.send(func(b []byte) []byte { return wire.AppendCancel(b, 1, CodeCanceled) })
 		r.skipTo(wire.KindReply)
 		r.send(func(b []byte) []byte { return wire.AppendOpen(b, 99, "m", nil) })
-		same(l, "with room again", r.skipTo(wire.KindWindow).ID, 99)
+		for r.skipTo(wire.KindWindow).ID != 99 { // with room again; those before may be late
+		}
 	})
 }
 
