@@ -145,7 +145,9 @@ func sorting(list string) string {
 // of the goaway, and the counters that moved.
 func commit(t *testing.T, violation []byte) (code uint64, moved []string) {
 	l := &lab{t, newMemNet(100 << 10)}
-	h := l.host(Config{Name: "b", Limits: Limits{MaxBody: hostileLimit, Window: 8 << 10}, Handler: echo{}})
+	h := l.host(Config{Name: "b", Limits: Limits{MaxBody: hostileLimit, Window: 8 << 10}, Handler: methods{
+		"echo": echo{}.ServeCall, "stream": streamEcho,
+	}})
 	r := l.greeted(h)
 	far := h.far(t)
 	r.sendCall(7, "echo")
