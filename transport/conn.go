@@ -49,6 +49,8 @@ type Conn struct {
 	pings   pings
 	reader  readerState
 
+	incomplete atomic.Int64 // bytes declared by the peer's requests whose bodies are arriving
+
 	busy   atomic.Bool  // the reader has frames left to hand out
 	goaway atomic.Bool  // no new calls go out: the peer or we said goaway
 	life   connActivity // for tend

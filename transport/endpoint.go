@@ -18,6 +18,7 @@ import (
 const (
 	DefaultMaxBody          = 4 << 20            // bytes
 	DefaultMaxCalls         = 16384              // in flight on one connection
+	DefaultMaxConns         = 32768              // opened by others
 	DefaultMaxServed        = 65536              // in flight over all connections
 	DefaultWindow           = wire.DefaultWindow // bytes, of one stream
 	DefaultConnWindow       = 256 << 10          // bytes, of one connection
@@ -55,6 +56,7 @@ type Config struct {
 type Limits struct {
 	MaxBody       int // bytes of one request, reply or message, 1 KiB to MaxMaxBody
 	MaxCalls      int // calls in flight on one connection, each way
+	MaxConns      int // open connections; others that come are refused
 	MaxServed     int // calls being served, over all connections
 	MaxIncomplete int // bytes of requests whose bodies are arriving, over all connections
 	MaxQueued     int // bytes that wait to be written; then replies wait, and calls are refused at four times that

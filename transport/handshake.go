@@ -137,6 +137,9 @@ func (ep *Endpoint) greetBack(nc net.Conn) (*Conn, error) {
 	if err == nil {
 		err = ep.proven(nc, h.Name)
 	}
+	if err == nil && ep.Conns() >= ep.cfg.MaxConns {
+		err = fmt.Errorf("%w: this node has %d", ErrTooManyConns, ep.cfg.MaxConns)
+	}
 	if err == nil && h.To != "" && h.To != ep.cfg.Name {
 		err = fmt.Errorf("%w: this is %q, not %q", ErrWrongPeer, ep.cfg.Name, h.To)
 	}

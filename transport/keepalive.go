@@ -71,6 +71,8 @@ func (c *Conn) tend(now int64) {
 	}
 	if now-c.life.heard.Load() >= 2 {
 		c.out.rest()
+		c.pend.rest()
+		c.serving.rest()
 		if c.life.readBuffer.Load() > minReadBuffer {
 			_ = c.nc.SetReadDeadline(time.Now()) // the reader lets its buffer go
 		}

@@ -33,6 +33,7 @@ func (l *Limits) setDefaults() error {
 	}{
 		{"MaxBody", &l.MaxBody, DefaultMaxBody, 1 << 10},
 		{"MaxCalls", &l.MaxCalls, DefaultMaxCalls, 1},
+		{"MaxConns", &l.MaxConns, DefaultMaxConns, 1},
 		{"MaxServed", &l.MaxServed, DefaultMaxServed, 1},
 		{"MaxIncomplete", &l.MaxIncomplete, DefaultMaxIncomplete, 1},
 		{"MaxQueued", &l.MaxQueued, DefaultMaxQueued, 1},

@@ -188,6 +188,9 @@ func (t *pending) slotLocked(id uint64) (slot **Reply, known bool) {
 	if id == 0 || n > t.last || id&1 != t.odd {
 		return nil, false
 	}
+	if len(t.slots) == 0 {
+		return nil, true
+	}
 	slot = &t.slots[n&uint64(len(t.slots)-1)]
 	if *slot == nil || (*slot).id != id {
 		return nil, true
@@ -200,6 +203,15 @@ func (t *pending) issued() uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.last
+}
+
+// rest lets go of a ring that grew in a burst and holds nothing any more.
+func (t *pending) rest() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.n == 0 {
+		t.slots = nil
+	}
 }
 
 // count gives the number of waiting calls.

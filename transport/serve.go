@@ -215,7 +215,7 @@ func (c *Conn) admit(in *Incoming) error {
 	}
 	if err != nil {
 		c.ep.served.Add(-1)
-		c.ep.incomplete.Add(-int64(in.declared()))
+		c.unreserve(in.declared())
 	}
 	return err
 }
@@ -231,13 +231,33 @@ func (c *Conn) admitBody(in *Incoming) error {
 		return ErrBodyTooLarge
 	case n == 0:
 		return nil
-	case c.ep.incomplete.Add(int64(n)) > int64(limits.MaxIncomplete):
-		c.ep.incomplete.Add(-int64(n))
+	case !c.reserve(int64(n)):
 		return ErrTooManyBytes
 	}
 	in.parts = &inbound{total: int(n), left: c.ownWindow}
 	in.parts.tick.Store(c.ep.tick.Load())
 	return nil
+}
+
+// incompleteShare is the part of MaxIncomplete that one connection may take, so
+// that one which brings nothing does not shut the others out.
+const incompleteShare = 4
+
+// reserve makes room for n bytes of a request that is to come in parts.
+func (c *Conn) reserve(n int64) bool {
+	most := int64(c.ep.cfg.MaxIncomplete)
+	mine := c.incomplete.Add(n) <= max(most/incompleteShare, int64(c.ep.cfg.MaxBody))
+	if all := c.ep.incomplete.Add(n) <= most; mine && all {
+		return true
+	}
+	c.unreserve(int(n))
+	return false
+}
+
+// unreserve gives back what reserve gave.
+func (c *Conn) unreserve(n int) {
+	c.incomplete.Add(-int64(n))
+	c.ep.incomplete.Add(-int64(n))
 }
 
 // declared is the length of a body in parts.
@@ -283,7 +303,7 @@ func (c *Conn) serve(in *Incoming) {
 	defer c.ep.putIncoming(in)
 	if in.parts != nil {
 		in.Body = in.parts.join()
-		defer c.ep.incomplete.Add(-int64(in.declared()))
+		defer c.unreserve(in.declared())
 	}
 	if in.stream != nil {
 		defer in.stream.discard()
@@ -318,7 +338,7 @@ func (c *Conn) serve(in *Incoming) {
 // will not be complete.
 func (c *Conn) abandon(in *Incoming) {
 	c.ep.served.Add(-1)
-	c.ep.incomplete.Add(-int64(in.declared()))
+	c.unreserve(in.declared())
 	c.serving.settled()
 }
 

@@ -214,6 +214,15 @@ func (s *serving) bind(in *Incoming, ctx *CallContext) {
 	}
 }
 
+// rest lets go of a ring that grew in a burst and holds nothing any more.
+func (s *serving) rest() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.n == 0 && !s.inline {
+		s.slots = nil
+	}
+}
+
 // start marks a call whose body is complete, or none was to come, as run by
 // somebody. It gives nil if it was abandoned before.
 func (s *serving) start(id uint64) *Incoming {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"github.com/meshnode/meshnode/internal/wire"
@@ -16,12 +17,14 @@ import (
 // known: on the caller's side by the reply, a cancel, the deadline or the
 // connection's end; on the server's by Incoming.Reply or the caller's cancel.
 type Stream struct {
-	conn   *Conn
-	out    *sender
-	in     recvQueue
-	ctx    context.Context // of sends; ends with the stream
-	cancel context.CancelCauseFunc
-	stop   func() bool // ends watching the context of the call
+	conn *Conn
+	out  *sender
+	in   recvQueue
+
+	receiving atomic.Int32    // recvIdle and so on
+	ctx       context.Context // of sends; ends with the stream
+	cancel    context.CancelCauseFunc
+	stop      func() bool // ends watching the context of the call
 
 	// Of the caller's side.
 	reply    *Reply
@@ -178,6 +181,14 @@ func (s *Stream) CloseSend() error {
 // the stream ended. io.ErrUnexpectedEOF, on the server's side: the caller has
 // stopped in the middle of a message. Other errors say why nothing more comes.
 func (s *Stream) Recv() ([]byte, error) {
+	if !s.receiving.CompareAndSwap(recvIdle, recvBusy) {
+		return nil, ErrStreamEnded // closed
+	}
+	defer func() {
+		if !s.receiving.CompareAndSwap(recvBusy, recvIdle) {
+			s.in.discard() // Close left it to us
+		}
+	}()
 	for {
 		msg, state, err := s.in.next(s.conn.ep.cfg.MaxBody)
 		switch state {
@@ -209,17 +220,27 @@ func (s *Stream) Status() (*Reply, error) {
 }
 
 // Close lets go of the stream, on the caller's side. One that has not ended is
-// cancelled. It must be called; nothing of the stream may be used after.
+// cancelled; a Send or Recv under way returns, and later ones fail. It must be
+// called, and may be more than once.
 func (s *Stream) Close() {
 	s.abort(context.Canceled)
 	s.stop()
 	s.discard()
 }
 
+// The states of receiving.
+const (
+	recvIdle   = iota
+	recvBusy   // somebody is in Recv
+	recvClosed // nobody is any more, or the one who is will discard what is left
+)
+
 // discard drops what was not received.
 func (s *Stream) discard() {
 	s.conn.stopSender(s.out, ErrStreamEnded)
-	s.in.discard()
+	if s.receiving.Swap(recvClosed) == recvIdle {
+		s.in.discard()
+	}
 }
 
 // abort ends a stream from here, if it has not ended: on the caller's side the
