@@ -108,16 +108,7 @@ func codecFor[T any]() codec {
 	if _, ok := any((*T)(nil)).(*[]byte); ok {
 		return rawCodec()
 	}
-	return codec{
-		append: encode,
-		decode: func(b []byte) (any, error) {
-			v := new(T)
-			if err := decode(b, v); err != nil {
-				return nil, err
-			}
-			return v, nil
-		},
-	}
+	return typedCodec[T]()
 }
 
 func rawCodec() codec {

@@ -47,7 +47,7 @@ func House() Rules {
 		Packages:   housePackages(),
 		TestLibs:   []string{"go.uber.org/goleak", "pgregory.net/rapid"},
 		Bans:       houseBans(),
-		Pure:       []string{"router", "internal/wire"},
+		Pure:       []string{"router", "internal/wire", "internal/pack"},
 		Public:     []string{"certs", "transport", "rpc", "router", "membership", "node"},
 		BadNames:   []string{"util", "common", "helper", "manager"},
 		MaxLines:   400,
@@ -75,9 +75,10 @@ func housePackages() map[string]Row {
 
 	return map[string]Row{
 		"internal/wire": {Forbid: sockets, Tests: []string{msgpack}},
+		"internal/pack": {Internal: []string{"internal/wire"}, Forbid: append(clocks, sockets...), Tests: []string{msgpack}},
 		"certs":         {Forbid: []string{"net", "net/http/...", "net/rpc/...", "net/smtp"}},
 		"transport":     {Internal: []string{"internal/wire", "certs"}, External: []string{zerolog}},
-		"rpc":           {Internal: []string{"internal/wire"}, External: []string{msgpack}, Forbid: sockets},
+		"rpc":           {Internal: []string{"internal/wire", "internal/pack"}, External: []string{msgpack}, Forbid: sockets},
 		"internal/mprpc": {
 			Internal: []string{"internal/wire", "rpc"}, External: []string{zerolog},
 			Forbid: []string{"net/http/...", "net/rpc/...", "crypto/tls", "os/exec"},

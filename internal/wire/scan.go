@@ -33,6 +33,12 @@ func Scan(b []byte, maxDepth int) error {
 	return nil
 }
 
+// Skip gives the length of the one value that b begins with, which it holds
+// against the same limits as Scan; what follows it does not matter.
+func Skip(b []byte, maxDepth int) (int, error) {
+	return scanValue(b, max(0, min(maxDepth, MaxDepth)))
+}
+
 // scanValue gives the length of the one value at the start of b. It keeps its
 // own stack of how many values each open container still lacks, so a hostile
 // input cannot exhaust the goroutine's.
