@@ -151,3 +151,20 @@ func TestSkipStandsBehindTheValue(t *testing.T) {
 		same(t, v.name+" next", cur.uint(), 42)
 	}
 }
+
+func TestSkip(t *testing.T) {
+	t.Parallel()
+	value := []byte{0x92, 0x81, 0xa1, 'k', 0x91, 1, 0xc4, 2, 0, 0}
+	if n, err := Skip(append(bytes.Clone(value), 0xc1, 0xc1), 3); n != len(value) || err != nil {
+		t.Errorf("%d, %v; want %d", n, err, len(value))
+	}
+	if _, err := Skip(value, 2); err != ErrTooDeep {
+		t.Errorf("at depth 2: %v", err)
+	}
+	if _, err := Skip(value[:len(value)-1], 3); err != ErrTruncated {
+		t.Errorf("without its end: %v", err)
+	}
+	if _, err := Skip([]byte{0x91, 1}, -1); err != ErrTooDeep {
+		t.Errorf("at depth -1: %v", err)
+	}
+}
