@@ -47,7 +47,6 @@ type Node struct {
 	turns    atomic.Uint64 // calls to any so far
 	pauses   atomic.Uint64 // waits between attempts so far: seeds their jitter
 	buffers  sync.Pool     // of *[]byte to encode into
-	contexts sync.Pool     // of *servedContext, for handlers that run inline
 
 	ctx    context.Context // of what runs in the background; ended by Stop
 	cancel context.CancelFunc

@@ -63,17 +63,20 @@ func (n *Node) ServeCall(in *transport.Incoming) {
 		return
 	}
 	ctx := n.contextOf(in, h, key)
-	if g := n.enter(); g != nil { // else the endpoint alone counts the call
-		defer g.leave()
+	if !in.Inline() { // such a call is over before anybody could wait for it
+		if g := n.enter(); g != nil { // else the endpoint alone counts the call
+			defer g.leave()
+		}
 	}
 	reply, err := n.run(ctx, h, req)
 	if !in.OneWay() {
 		n.answer(in, h, reply, err)
 	}
 	if in.Inline() { // whose context ends with its handler
-		if ctx.call.Reset() { // else somebody may still look at it
-			ctx.ServerContext = rpc.ServerContext{}
-			n.contexts.Put(ctx)
+		if ctx.call.Reset() {
+			ctx.Info.Metadata = nil
+		} else { // somebody may still look at it
+			in.Scratch = nil
 		}
 	}
 }
@@ -88,15 +91,15 @@ func shapeOf(s *rpc.Spec) string {
 
 // contextOf gives a handler's context.
 func (n *Node) contextOf(in *transport.Incoming, h *rpc.Handler, key info) *servedContext {
-	ctx, reused := (*servedContext)(nil), false
-	if in.Inline() {
-		ctx, reused = n.contexts.Get().(*servedContext)
-	}
+	ctx, reused := in.Scratch.(*servedContext)
 	if !reused {
 		ctx = new(servedContext)
+		ctx.Context = &ctx.call
+		if in.Inline() {
+			in.Scratch = ctx
+		}
 	}
 	in.Bind(&ctx.call)
-	ctx.Context = &ctx.call
 	ctx.Info = rpc.Info{
 		Method: h.Spec.Name(), Peer: in.Peer().Name, Metadata: metadataOf(in.Meta.User),
 		Keyed: key.keyed, Partition: key.partition, Attempt: int(in.Meta.Attempt),

@@ -79,6 +79,7 @@ type readerState struct {
 	used    bool      // some of them were for calls or streams
 	now     time.Time // when that read returned
 	head    wire.Header
+	next    *Incoming // of the next call, if the last one was served inline
 }
 
 // newConn makes a connection that has greeted. dialled tells which side we are.

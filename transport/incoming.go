@@ -33,6 +33,9 @@ type Incoming struct {
 	Body   []byte    // the encoded request, as the peer sent it
 	Due    time.Time // the caller's deadline; zero: none
 	Found  any       // whatever the Handler's Inline left there
+	// Scratch is the Handler's, for inline calls: what one leaves there, the
+	// next one on the same connection may find, or nil.
+	Scratch any
 
 	conn    *Conn
 	id      uint64
@@ -122,9 +125,15 @@ func (ep *Endpoint) putIncoming(in *Incoming) {
 		ep.buffers.put(in.frame)
 		in.frame = nil
 	}
+	in.reset()
+	in.conn, in.Scratch = nil, nil
+	ep.calls.Put(in)
+}
+
+// reset makes a call that has ended ready for the next one on its connection.
+func (in *Incoming) reset() {
 	unalias(&in.head)
 	in.Method, in.Meta, in.Body, in.Due, in.Found = nil, nil, nil, time.Time{}, nil
-	in.conn, in.parts, in.ctx, in.cancelled, in.stream = nil, nil, nil, nil, nil
+	in.parts, in.ctx, in.cancelled, in.stream = nil, nil, nil, nil
 	in.oneWay, in.inline, in.replied, in.started, in.own = false, false, false, false, false
-	ep.calls.Put(in)
 }

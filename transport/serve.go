@@ -143,7 +143,11 @@ func message(text string) *Meta {
 // worker or, if the Handler says that it never blocks, here.
 func (c *Conn) accept(frame []byte) error {
 	c.reader.used = true
-	in := c.ep.getIncoming(c)
+	in := c.reader.next
+	if in == nil {
+		in = c.ep.getIncoming(c)
+	}
+	c.reader.next = nil
 	body, err := wire.Parse(frame, &in.head)
 	if err != nil {
 		c.ep.putIncoming(in)
@@ -172,6 +176,7 @@ func (c *Conn) accept(frame []byte) error {
 	case in.inline:
 		c.reader.inline = true
 		c.serve(in)
+		c.reader.next = in
 	case in.parts == nil:
 		c.ep.workers.run(in)
 	}
@@ -300,7 +305,11 @@ func (c *Conn) notAdmitted(id uint64, kind wire.Kind, err error) error {
 
 // serve runs one admitted call.
 func (c *Conn) serve(in *Incoming) {
-	defer c.ep.putIncoming(in)
+	if in.inline {
+		defer in.reset() // the reader uses it again
+	} else {
+		defer c.ep.putIncoming(in)
+	}
 	if in.parts != nil {
 		in.Body = in.parts.join()
 		defer c.unreserve(in.declared())
