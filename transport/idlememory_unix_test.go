@@ -112,6 +112,10 @@ func openFiles() int {
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return 1000
 	}
+	more := syscall.Rlimit{Cur: max(limit.Max, 1<<15), Max: max(limit.Max, 1<<15)}
+	if syscall.Setrlimit(syscall.RLIMIT_NOFILE, &more) == nil { // root may
+		return int(min(more.Max, 1<<20))
+	}
 	limit.Cur = limit.Max
 	_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
 	return int(min(limit.Max, 1<<20))
