@@ -54,7 +54,7 @@ func (c *Conn) start(ctx context.Context, r *Reply, req *Request) error {
 	if err := c.checkSize(req); err != nil {
 		return err
 	}
-	if len(req.Body) > wire.Chunk {
+	if len(req.Body) > wire.MaxInline {
 		return c.startInParts(ctx, r, req)
 	}
 	return c.queueCall(ctx, r, req, asCall)
@@ -325,12 +325,12 @@ func (c *Conn) sweepCalls() {
 }
 
 // Notify sends a one-way call: no reply, no word whether it arrived. An error
-// says that it was not sent. Its body is at most one chunk (wire.Chunk).
+// says that it was not sent. Its body is at most one chunk (wire.MaxInline).
 func (c *Conn) Notify(req *Request) error {
 	if err := c.checkSize(req); err != nil {
 		return err
 	}
-	if len(req.Body) > wire.Chunk {
+	if len(req.Body) > wire.MaxInline {
 		c.ep.stats.add(BodiesTooLarge, 1)
 		return unsent(ErrBodyTooLarge)
 	}

@@ -43,8 +43,8 @@ func TestStatusOfStreamIsOneFrame(t *testing.T) {
 				_ = in.Reply(CodeInternal, nil, make([]byte, n))
 			},
 		})
-		same(l, "code", statusOf(l, c, wire.Chunk), CodeInternal)
-		same(l, "code of a long one", statusOf(l, c, wire.Chunk+1), CodeResourceExhausted)
+		same(l, "code", statusOf(l, c, wire.MaxInline), CodeInternal)
+		same(l, "code of a long one", statusOf(l, c, wire.MaxInline+1), CodeResourceExhausted)
 		same(l, "echo", string(call(l, c, "echo", []byte("x"))), "x")
 	})
 }

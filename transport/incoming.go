@@ -92,13 +92,13 @@ func (in *Incoming) Peer() Identity { return in.conn.peer }
 // Reply answers the call. meta may be nil; it is not kept. body is not used
 // after Reply has returned, which for a long one is when it was sent. An answer
 // that exceeds the peer's limit becomes CodeResourceExhausted, as does one of
-// more than a chunk (wire.Chunk) that ends a stream. The error says that the
+// more than a chunk (wire.MaxInline) that ends a stream. The error says that the
 // connection ended first.
 func (in *Incoming) Reply(code uint64, meta *Meta, body []byte) error {
 	if in.oneWay || in.replied {
 		return nil
 	}
-	if len(body) > wire.Chunk && !in.inline {
+	if len(body) > wire.MaxInline && !in.inline {
 		in.Context() // which sending it ends with, and which is too late to ask for hereafter
 	}
 	in.replied = true

@@ -13,12 +13,12 @@ import (
 // and calls that wait for room would escape the limit.
 func (c *Conn) reply(in *Incoming, code uint64, meta *Meta, body []byte) error {
 	// Data frames of a stream are its messages, so its status has no parts.
-	if !c.fits(0, meta, len(body)) || in.stream != nil && len(body) > wire.Chunk {
+	if !c.fits(0, meta, len(body)) || in.stream != nil && len(body) > wire.MaxInline {
 		c.ep.stats.add(BodiesTooLarge, 1)
 		code, body = CodeResourceExhausted, nil
 		meta = message("the reply exceeds the caller's limit")
 	}
-	if len(body) > wire.Chunk {
+	if len(body) > wire.MaxInline {
 		if in.inline {
 			return c.replyLongInline(in, code, meta, body)
 		}

@@ -99,7 +99,7 @@ func (c *Conn) startStream(ctx context.Context, r *Reply, s *Stream, req *Reques
 	if err := c.checkSize(req); err != nil {
 		return err
 	}
-	if len(req.Body) > wire.Chunk {
+	if len(req.Body) > wire.MaxInline {
 		return unsent(ErrBodyTooLarge) // what is long goes by messages
 	}
 	r.sending = s.out

@@ -303,7 +303,7 @@ func TestOpenBody(t *testing.T) {
 		_ = in.Stream().Send(in.Body)
 		_ = in.Reply(CodeOK, nil, nil)
 	}})
-	for _, n := range []int{0, 1, wire.Chunk} {
+	for _, n := range []int{0, 1, wire.MaxInline} {
 		body := pattern(n, 1)
 		s := l.stream(c, "first", body)
 		if got, err := s.Recv(); err != nil || !bytes.Equal(got, body) {
@@ -311,7 +311,7 @@ func TestOpenBody(t *testing.T) {
 		}
 		s.Close()
 	}
-	_, _, err := c.Open(context.Background(), &Request{Method: "first", Body: make([]byte, wire.Chunk+1)})
+	_, _, err := c.Open(context.Background(), &Request{Method: "first", Body: make([]byte, wire.MaxInline+1)})
 	is(t, "longer", err, ErrBodyTooLarge, true)
 	_, _, err = c.Open(context.Background(), &Request{Method: "first", Deadline: time.Now()})
 	is(t, "too late", err, context.DeadlineExceeded, false)

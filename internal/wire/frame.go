@@ -44,11 +44,13 @@ const (
 	Prefix = 4
 	// MaxHeader bounds a header in bytes.
 	MaxHeader = 64 << 10
-	// Chunk is the most bytes of a body in one frame. A longer body follows
-	// its header in data frames.
+	// Chunk is the most bytes of a body in one data frame.
 	Chunk = 64 << 10
+	// MaxInline is the longest body in the frame of its header: a chunk, and
+	// what an encoding puts around it. A longer one goes in data frames.
+	MaxInline = Chunk + 1<<10
 	// MaxFrame bounds a frame in bytes, its length not counted.
-	MaxFrame = MaxHeader + Chunk
+	MaxFrame = MaxHeader + MaxInline
 	// Version is the protocol version that a hello names.
 	Version = 1
 	// Preface begins a connection, before the first frame. Its first byte

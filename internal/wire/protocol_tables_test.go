@@ -48,7 +48,7 @@ func TestProtocolKinds(t *testing.T) {
 
 func TestProtocolSizes(t *testing.T) {
 	sizes := map[string]int{
-		"header": MaxHeader, "body in one frame": Chunk, "frame, its length not counted": MaxFrame,
+		"header": MaxHeader, "body in the frame of its header": MaxInline, "frame, its length not counted": MaxFrame,
 		"name of a node or cluster": MaxName, "user's pairs in one meta": MaxPairs,
 		"window of a hello that names none": DefaultWindow,
 	}
