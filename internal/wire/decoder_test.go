@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"math"
 	"runtime"
 	"slices"
@@ -143,9 +144,16 @@ func (g *guarded) ReadByte() (byte, error) {
 	return g.Reader.ReadByte()
 }
 
-func unmarshal(b []byte, at []int, into any) error {
+func unmarshal(b []byte, at []int, into any) (err error) {
 	g := guarded{at: at}
 	g.Reset(b)
+	// The library panics at a nil in place of a time; package rpc makes an error
+	// of that, as of a panic in a value's own unmarshaller.
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("panic: %v", p)
+		}
+	}()
 	return msgpack.NewDecoder(&g).Decode(into)
 }
 
