@@ -116,7 +116,11 @@ func TestWriteQueueFull(t *testing.T) {
 	l := &lab{TB: t, net: newMemNet(1024)}
 	c, r := l.rawPair(Config{Limits: Limits{MaxQueued: 64 << 10, WriteTimeout: time.Hour}})
 	big := &Request{Method: "m", Body: make([]byte, 60<<10)}
-	sent := uint64(0)
+	if err := c.Notify(big); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "write that blocks", c.out.isBusy) // else it could take all that is queued later
+	sent := uint64(1)
 	for {
 		err := c.Notify(big)
 		if err != nil {
