@@ -181,13 +181,16 @@ func withDeadline(ctx context.Context, due time.Time) (context.Context, context.
 // deadline would overflow.
 const forever = 100 * 365 * 24 * time.Hour
 
+// shortLeft is the time left below which the clock is read again.
+const shortLeft = 10 * time.Millisecond
+
 // timeLeft gives the time until the call's deadline; 0 without one.
 func (c *Conn) timeLeft(req *Request) (time.Duration, error) {
 	if req.Deadline.IsZero() {
 		return 0, nil
 	}
 	left := req.Left
-	if left == 0 {
+	if left < shortLeft { // it may have passed since
 		left = time.Until(req.Deadline)
 	}
 	if left <= 0 {
