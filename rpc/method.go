@@ -180,7 +180,22 @@ func (m Method[Req, Reply]) Call(ctx context.Context, c Caller, req *Req, opts .
 	if err := c.Invoke(ctx, call); err != nil {
 		return nil, AsError(err)
 	}
-	return replyOf[Reply](call)
+	reply, err := replyOf[Reply](call)
+	if err != nil || call.Into == nil {
+		return reply, err
+	}
+	return intoMemory(reply, call.Into), nil
+}
+
+// intoMemory puts a reply of bytes into the caller's memory, if it is not there:
+// not every way that a call can take brings it there by itself.
+func intoMemory[Reply any](reply *Reply, into *[]byte) *Reply {
+	b, raw := any(reply).(*[]byte)
+	if !raw || b == into {
+		return reply
+	}
+	*into = append((*into)[:0], *b...)
+	return any(into).(*Reply)
 }
 
 // orZero gives the zero value for a nil pointer, as it would arrive remotely.

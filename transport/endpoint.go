@@ -16,9 +16,9 @@ import (
 
 // Defaults of Config.
 const (
-	DefaultMaxBody          = 4 << 20            // bytes
-	DefaultMaxCalls         = 16384              // in flight on one connection
-	DefaultMaxConns         = 32768              // opened by others
+	DefaultMaxBody          = 4 << 20 // bytes
+	DefaultMaxCalls         = 16384   // in flight on one connection
+	DefaultMaxConns         = 32768
 	DefaultMaxServed        = 65536              // in flight over all connections
 	DefaultWindow           = wire.DefaultWindow // bytes, of one stream
 	DefaultConnWindow       = 256 << 10          // bytes, of one connection

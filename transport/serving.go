@@ -48,12 +48,11 @@ func (s *serving) admit(in *Incoming, limit int, inline bool) error {
 }
 
 // adopt registers a call in place of an inline one that is being served.
-func (s *serving) adopt(in *Incoming) error {
+func (s *serving) adopt(in *Incoming) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.n++
 	s.putLocked(in)
-	return nil
 }
 
 // inlineDone says that the replies of all inline calls so far are queued. left
