@@ -39,6 +39,10 @@ const (
 	// StateJoining: the member has not found its cluster yet; it should own
 	// nothing.
 	StateJoining
+	// StateStandby: the member takes part in gossip and routes calls, but owns
+	// nothing and serves no calls to rpc.Any. It is an observer, or an
+	// application that has said that it cannot serve now.
+	StateStandby
 )
 
 // String gives a word for the state.
@@ -50,6 +54,8 @@ func (s State) String() string {
 		return "draining"
 	case StateJoining:
 		return "joining"
+	case StateStandby:
+		return "standby"
 	}
 	return fmt.Sprintf("state(%d)", uint8(s))
 }

@@ -52,6 +52,9 @@ type Config struct {
 	// Expect is how many members, this one included, must be seen before the
 	// node is ready. 0 means 1.
 	Expect int
+	// Observer makes a node that routes calls and follows the members, but owns
+	// no keys and serves no calls to rpc.Any: for gateways and load generators.
+	Observer bool
 	// Zone names what fails together. May be empty.
 	Zone string
 	// Weight is this node's share relative to others, 0.1 to 100. 0 means 1.

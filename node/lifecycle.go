@@ -222,7 +222,7 @@ func (n *Node) join(ctx context.Context) error {
 	}
 	serve := func(m *membership.Meta) {
 		if !n.life.isStopping() { // Stop has said, or is about to say, that it drains
-			m.State = membership.StateServing
+			m.State = n.wantedState()
 		}
 	}
 	if err := cluster.UpdateMeta(serve); err != nil {
@@ -231,7 +231,7 @@ func (n *Node) join(ctx context.Context) error {
 	// Who is seen first may not serve yet; a table without the rest would give
 	// their keys to the few.
 	complete := func(v *view) bool {
-		return v.table.Has(n.cfg.Name) && v.table.Len() >= n.cfg.Expect && v.pending() == ""
+		return n.placed(v) && v.pending() == ""
 	}
 	if err := n.waitView(ctx, complete); err != nil {
 		return fmt.Errorf("node %s: %s: %w", n.cfg.Name, n.why(n.view.Load()), err)
@@ -241,6 +241,23 @@ func (n *Node) join(ctx context.Context) error {
 	n.log.Info().Int("members", len(v.members.Members)).
 		Stringer("fingerprint", v.table.Fingerprint()).Msg("ready")
 	return nil
+}
+
+// wantedState is what the node says of itself once it has joined.
+func (n *Node) wantedState() membership.State {
+	if n.cfg.Observer {
+		return membership.StateStandby
+	}
+	return membership.StateServing
+}
+
+// placed tells whether the table of v has everybody whom this node expects in
+// it. An observer is not in it itself, and needs somebody to route to.
+func (n *Node) placed(v *view) bool {
+	if n.cfg.Observer {
+		return v.table.Len() >= max(n.cfg.Expect-1, 1)
+	}
+	return v.table.Has(n.cfg.Name) && v.table.Len() >= n.cfg.Expect
 }
 
 // why says what a node that is not ready waits for.
@@ -257,6 +274,8 @@ func (n *Node) why(v *view) string {
 		return fmt.Sprintf("it sees %d of the %d members that it expects", len(v.members.Members), n.cfg.Expect)
 	case v.pending() != "":
 		return fmt.Sprintf("it has yet to prove the identity of %s", v.pending())
+	case n.cfg.Observer && v.table.Len() == 0:
+		return "no member serves that it could route to"
 	case v.table.Len() < n.cfg.Expect:
 		return fmt.Sprintf("%d of the %d members that it expects serve already", v.table.Len(), n.cfg.Expect)
 	}

@@ -76,6 +76,7 @@ func newRun(a *app) *cobra.Command {
 	profileFlag(cmd, &c.Profile)
 	flagOf(cmd, &c.Expect, "expect", "e", "1", "be ready only when `n` members are seen, this one included",
 		parseCount(1, 1<<16))
+	flags.BoolVar(&c.Observer, "observer", false, "route calls and follow the members, but own no keys")
 	flags.BoolVar(&c.NoMsgpackRPC, "no-msgpack-rpc", false, "refuse plain MessagePack-RPC clients on the node's port")
 	f.log.add(cmd)
 	return cmd
