@@ -259,7 +259,7 @@ func (c *Conn) fits(method int, m *Meta, body int) bool {
 // headerBound is the most bytes that a header with these parts can take; m may
 // be nil.
 func headerBound(method int, m *Meta) int {
-	const fixed, perString = 96, 5
+	const fixed, perString = 112, 5
 	if m == nil {
 		return fixed + method
 	}

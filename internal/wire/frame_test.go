@@ -136,6 +136,14 @@ func describe(h *Header) string {
 func describeMeta(m *Meta) string {
 	s := fmt.Sprintf("timeout=%v partition=%d fingerprint=%x hops=%d attempt=%d owner=%q message=%q",
 		m.Timeout, m.Partition, m.Fingerprint, m.Hops, m.Attempt, m.Owner, m.Message)
+	for _, f := range []struct {
+		name  string
+		value uint32
+	}{{"priority", uint32(m.Priority)}, {"stand-in", uint32(m.StandIn)}, {"pushback", m.Pushback}, {"load", m.Load}} {
+		if f.value != 0 {
+			s += fmt.Sprintf(" %s=%d", f.name, f.value)
+		}
+	}
 	for _, p := range m.User {
 		s += fmt.Sprintf(" %q=%q", p.Key, p.Value)
 	}

@@ -1,6 +1,9 @@
 package wire
 
-import "time"
+import (
+	"math"
+	"time"
+)
 
 // Keys of the header's meta map that the protocol knows. Numbers are part of
 // the protocol: append only. Trace, priority and call id (6, 7, 8) are
@@ -11,14 +14,36 @@ const (
 	keyFingerprint = 3  // sender's ownership table
 	keyHops        = 4  // NotOwner redirects behind this call
 	keyAttempt     = 5  // 0 for the first
-	keyOwner       = 9  // on NotOwner replies: the owner by the sender's table
+	keyPriority    = 7  // 0 default, 1 critical, 2 sheddable
+	keyOwner       = 9  // on NotOwner replies: the owner by the sender's table; on relayed ones: who answered
 	keyMessage     = 10 // on failed replies: text for people
 	keyLength      = 11 // the body follows in data frames, so many bytes in all
 	keyEncoding    = 12 // how the body is compressed
+	keyStandIn     = 13 // why a call went past the owner, or how it was served so; see StandIn
+	keyPushback    = 14 // on failed replies: milliseconds before another try makes sense
+	keyLoad        = 15 // on replies: calls that the sender is serving, this one included
 )
 
 // NoPartition in Meta.Partition says that the call is not keyed.
 const NoPartition = -1
+
+// StandIn says why a keyed call goes to a node that is not the first owner of
+// its key, and in a reply how it was served then.
+type StandIn uint8
+
+// The values. The first three are of calls, the others of replies.
+const (
+	AsOwner     StandIn = 0 // to the owner, as usual
+	ForFailover StandIn = 1 // the owners before the receiver cannot be reached by the caller
+	ForSpill    StandIn = 2 // the owners before the receiver have more than their share of calls
+
+	InPlace StandIn = 1 // served in the place of owners that the receiver found gone
+	Relayed StandIn = 2 // an owner before the receiver answers, and did so through it
+	Spilled StandIn = 3 // served for an owner that has more than its share of calls
+)
+
+// NeverAgain in Meta.Pushback says that another try makes no sense.
+const NeverAgain = 1<<32 - 1
 
 // MaxPairs bounds the user's metadata pairs in one header.
 const MaxPairs = 128
@@ -39,6 +64,10 @@ type Meta struct {
 	Message     []byte
 	Length      uint64 // bytes of a body that follows in data frames; 0: the body is in this frame
 	Encoding    uint8  // of the body; 0: as it is
+	Priority    uint8
+	StandIn     StandIn
+	Pushback    uint32 // milliseconds; 0: the sender says nothing
+	Load        uint32 // 0: the sender says nothing
 	User        []Pair
 }
 
@@ -59,7 +88,8 @@ func appendMeta(dst []byte, m *Meta) []byte {
 func appendMetaWith(dst []byte, m *Meta, timeout time.Duration, length uint64) []byte {
 	n := len(m.User) + one(timeout > 0) + one(m.Partition >= 0) + one(m.Fingerprint != 0) +
 		one(m.Hops != 0) + one(m.Attempt != 0) + one(len(m.Owner) > 0) + one(len(m.Message) > 0) +
-		one(length != 0) + one(m.Encoding != 0)
+		one(length != 0) + one(m.Encoding != 0) + one(m.Priority != 0) + one(m.StandIn != 0) +
+		one(m.Pushback != 0) + one(m.Load != 0)
 	dst = AppendMapHeader(dst, n)
 	if timeout > 0 {
 		// Rounded up: a deadline that is still open must not arrive as none.
@@ -88,6 +118,18 @@ func appendMetaWith(dst []byte, m *Meta, timeout time.Duration, length uint64) [
 	}
 	if m.Encoding != 0 {
 		dst = appendField(dst, keyEncoding, uint64(m.Encoding))
+	}
+	if m.Priority != 0 {
+		dst = appendField(dst, keyPriority, uint64(m.Priority))
+	}
+	if m.StandIn != 0 {
+		dst = appendField(dst, keyStandIn, uint64(m.StandIn))
+	}
+	if m.Pushback != 0 {
+		dst = appendField(dst, keyPushback, uint64(m.Pushback))
+	}
+	if m.Load != 0 {
+		dst = appendField(dst, keyLoad, uint64(m.Load))
 	}
 	for _, p := range m.User {
 		dst = appendBytes(appendBytes(dst, p.Key), p.Value)
@@ -145,9 +187,9 @@ func (c *cursor) metaField(m *Meta) {
 	case keyFingerprint:
 		m.Fingerprint = c.uint()
 	case keyHops:
-		m.Hops = uint8(min(c.uint(), 255))
+		m.Hops = c.small()
 	case keyAttempt:
-		m.Attempt = uint8(min(c.uint(), 255))
+		m.Attempt = c.small()
 	case keyOwner:
 		m.Owner = c.str()
 	case keyMessage:
@@ -155,8 +197,19 @@ func (c *cursor) metaField(m *Meta) {
 	case keyLength:
 		m.Length = c.uint()
 	case keyEncoding:
-		m.Encoding = uint8(min(c.uint(), 255))
+		m.Encoding = c.small()
+	case keyPriority:
+		m.Priority = c.small()
+	case keyStandIn:
+		m.StandIn = StandIn(c.small())
+	case keyPushback:
+		m.Pushback = uint32(min(c.uint(), NeverAgain))
+	case keyLoad:
+		m.Load = uint32(min(c.uint(), math.MaxUint32))
 	default:
 		c.skip()
 	}
 }
+
+// small reads a number, and takes one above 255 for 255.
+func (c *cursor) small() uint8 { return uint8(min(c.uint(), math.MaxUint8)) }

@@ -199,7 +199,11 @@ func (e *example) set(name, value string) (err error) {
 		"boot": &e.hello.Boot, "key": &e.hello.KeyID, "max_body": &e.hello.MaxBody, "max_calls": &e.hello.MaxCalls,
 		"window": &e.hello.Window, "conn_window": &e.hello.ConnWindow, "fingerprint": &m.Fingerprint, "length": &m.Length,
 	}
-	small := map[string]*uint8{"hops": &m.Hops, "attempt": &m.Attempt, "encoding": &m.Encoding}
+	small := map[string]*uint8{
+		"hops": &m.Hops, "attempt": &m.Attempt, "encoding": &m.Encoding, "priority": &m.Priority,
+		"stand-in": (*uint8)(&m.StandIn),
+	}
+	medium := map[string]*uint32{"pushback": &m.Pushback, "load": &m.Load}
 	texts := map[string]*string{"cluster": &e.hello.Cluster, "name": &e.hello.Name, "to": &e.hello.To}
 	blobs := map[string]*[]byte{"method": &h.Method, "owner": &m.Owner, "message": &m.Message, "body": &e.body}
 	user, isUser := strings.CutPrefix(name, "user.")
@@ -210,6 +214,10 @@ func (e *example) set(name, value string) (err error) {
 		var u uint64
 		u, err = strconv.ParseUint(value, 0, 8)
 		*small[name] = uint8(u)
+	case medium[name] != nil:
+		var u uint64
+		u, err = strconv.ParseUint(value, 0, 32)
+		*medium[name] = uint32(u)
 	case texts[name] != nil:
 		*texts[name] = value
 	case blobs[name] != nil:
