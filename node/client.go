@@ -151,6 +151,7 @@ func errorOf(reply *transport.Reply) *rpc.Error {
 	if len(reply.Body) > 0 {
 		e.Detail = append([]byte(nil), reply.Body...)
 	}
+	e.RetryAfter = rpc.RetryAfterOf(reply.Meta.Pushback)
 	return e
 }
 

@@ -76,6 +76,8 @@ type Config struct {
 	// NoMsgpackRPC refuses plain MessagePack-RPC clients, who may otherwise
 	// call every method of the mesh through this node's port.
 	NoMsgpackRPC bool
+	// Calls is how this node's calls are made where their methods say nothing.
+	Calls rpc.CallPolicy
 	// Limits bound what peers can do to this node.
 	Limits Limits
 	// Client and Server interceptors, the first outermost.
@@ -91,8 +93,12 @@ type Config struct {
 
 // Limits bound time and memory. Zero fields mean the defaults.
 type Limits struct {
-	CallTimeout  time.Duration // calls whose context and method have no deadline; default 5 s
 	DrainTimeout time.Duration // how long Run lets a leaving node finish; default 10 s
+	// Contact is how long a node that does not answer counts as slow; beyond it
+	// another owner of a key is asked, and takes it for gone if it finds it
+	// silent as long. Default 50 ms with the profiles LAN and Local, 500 ms with
+	// WAN. Negative: no other owner is ever asked.
+	Contact time.Duration
 	// Transport bounds what peers can cost: sizes, calls in flight, windows,
 	// timeouts. Its defaults are those of package transport.
 	Transport transport.Limits
@@ -138,11 +144,12 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Expect < 0 {
 		return c, bad("expect %d members; want 0 or more", c.Expect)
 	}
-	if c.Limits.CallTimeout <= 0 {
-		c.Limits.CallTimeout = DefaultCallTimeout
-	}
+	c.Calls = c.Calls.Or(defaultPolicy())
 	if c.Limits.DrainTimeout <= 0 {
 		c.Limits.DrainTimeout = DefaultDrainTimeout
+	}
+	if c.Limits.Contact == 0 {
+		c.Limits.Contact = defaultContact(c.Profile)
 	}
 	if c.RandSeed == 0 {
 		c.RandSeed = uint64(time.Now().UnixNano())
@@ -157,6 +164,14 @@ func (c Config) withDefaults() (Config, error) {
 		}
 	}
 	return c, nil
+}
+
+// defaultContact allows for a round trip or two on a busy network.
+func defaultContact(p membership.Profile) time.Duration {
+	if p == membership.WAN {
+		return 500 * time.Millisecond
+	}
+	return 50 * time.Millisecond
 }
 
 func parseAdvertise(text string) (netip.AddrPort, error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/meshnode/meshnode/rpc"
@@ -21,8 +20,9 @@ func (n *Node) route(ctx context.Context, call *rpc.Call) error {
 		return rpc.Errorf(rpc.Unavailable, "node %s is not running", n.cfg.Name)
 	}
 	defer n.calls.leave()
-	o := outgoing{n: n, call: call}
-	o.due, o.left = dueOf(ctx, call, n.cfg.Limits.CallTimeout, n.started)
+	o := outgoing{n: n, call: call, policy: call.Spec.Policy().Or(n.cfg.Calls)}
+	o.inherit(ctx)
+	o.due, o.left = dueOf(ctx, call, o.policy.Timeout, n.started)
 	_, bounded := ctx.Deadline()
 	o.endless = call.Spec.Streams() && !bounded && call.Timeout == 0 && call.Spec.Timeout() == 0
 	defer o.release()
@@ -32,7 +32,40 @@ func (n *Node) route(ctx context.Context, call *rpc.Call) error {
 	if err := checkMetadata(call); err != nil {
 		return err
 	}
-	switch call.Dest.Kind {
+	n.budget.Deposit(n.since())
+	if err := o.carry(ctx); err != nil {
+		return o.repeated(ctx, err)
+	}
+	return nil
+}
+
+// inherit takes over what the call has from the one that is being served.
+func (o *outgoing) inherit(ctx context.Context) {
+	if o.priority = o.call.Spec.Priority(); o.call.Prioritised {
+		o.priority = o.call.Priority
+	}
+	served, ok := rpc.InfoFrom(ctx)
+	if !ok {
+		return
+	}
+	o.nested = served.Attempt > 0
+	if o.priority == rpc.PriorityDefault && !o.call.Prioritised {
+		o.priority = served.Priority
+	}
+}
+
+// carry brings the call to its destination, with a second attempt beside the
+// first if its policy says so.
+func (o *outgoing) carry(ctx context.Context) error {
+	if after := o.hedgeAfter(); after > 0 {
+		return o.hedged(ctx, after)
+	}
+	return o.direct(ctx)
+}
+
+// direct brings the call to its destination.
+func (o *outgoing) direct(ctx context.Context) error {
+	switch o.call.Dest.Kind {
 	case rpc.ToKey:
 		return o.toKey(ctx)
 	case rpc.ToPeer:
@@ -40,7 +73,7 @@ func (n *Node) route(ctx context.Context, call *rpc.Call) error {
 	case rpc.ToAny:
 		return o.toAny(ctx)
 	}
-	return rpc.Errorf(rpc.InvalidArgument, "a call to rpc.%s has many destinations; use Gather", call.Dest.Kind)
+	return rpc.Errorf(rpc.InvalidArgument, "a call to rpc.%s has many destinations; use Gather", o.call.Dest.Kind)
 }
 
 // checkMetadata refuses what a peer would take for a violation of the protocol.
@@ -71,23 +104,6 @@ func dueOf(ctx context.Context, call *rpc.Call, fallback time.Duration, start ti
 	return due, 0
 }
 
-// outgoing is one call on its way, over all its attempts.
-type outgoing struct {
-	n       *Node
-	call    *rpc.Call
-	due     time.Time
-	left    time.Duration // until due, for the first attempt; 0: look at the clock
-	endless bool          // a stream without a deadline: due bounds its opening only
-	body    []byte        // the encoded request, once encoded
-	encoded bool
-	buffer  *[]byte // what body lies in, to be recycled; nil: it is the caller's
-	small   []byte  // body as it is sent, if it is compressed
-	how     uint8   // its encoding
-	attempt int     // sent so far
-	pauses  int     // waited so far
-	last    error   // why the latest attempt failed
-}
-
 // fate is what became of one attempt.
 type fate uint8
 
@@ -102,15 +118,17 @@ const (
 // target is where one attempt goes.
 type target struct {
 	name        string
-	peer        *transport.Peer
+	peer        *peer
 	partition   int64
 	fingerprint uint64
 	hops        int
+	standIn     transport.StandIn
+	hasty       bool // others may be asked: wait for a connection no longer than Limits.Contact
 }
 
 // send makes one attempt at a remote peer. owner is only given with redirect.
 func (o *outgoing) send(ctx context.Context, t target) (f fate, owner string, err error) {
-	conn, err := o.connect(ctx, t.peer)
+	conn, err := o.connect(ctx, &t)
 	if err != nil {
 		return o.failed(ctx, t.name, err)
 	}
@@ -129,7 +147,7 @@ func (o *outgoing) send(ctx context.Context, t target) (f fate, owner string, er
 	req.Meta = transport.Meta{
 		Partition: t.partition, Fingerprint: t.fingerprint,
 		Hops: uint8(t.hops), Attempt: uint8(min(o.attempt, 255)), Encoding: o.how,
-		User: pairsOf(o.call.Metadata),
+		Priority: uint8(o.priority), StandIn: t.standIn, User: pairsOf(o.call.Metadata),
 	}
 	o.attempt++
 	if o.call.Spec.Streams() {
@@ -149,18 +167,36 @@ func (o *outgoing) send(ctx context.Context, t target) (f fate, owner string, er
 	return o.answered(t.name, reply)
 }
 
-// connect gives a connection to p; only a missing one costs a context.
-func (o *outgoing) connect(ctx context.Context, p *transport.Peer) (*transport.Conn, error) {
-	if c := p.Current(); c != nil {
+// connect gives a connection to the target; only a missing one costs a context.
+func (o *outgoing) connect(ctx context.Context, t *target) (*transport.Conn, error) {
+	if c := t.peer.Current(); c != nil {
 		return c, nil
 	}
-	ctx, cancel := context.WithDeadline(ctx, o.due)
+	due := o.due
+	if t.hasty {
+		if soon := time.Now().Add(o.n.cfg.Limits.Contact); soon.Before(due) {
+			due = soon
+		}
+	}
+	bounded, cancel := context.WithDeadline(ctx, due)
 	defer cancel()
-	return p.Conn(ctx)
+	conn, err := t.peer.Conn(bounded)
+	if err != nil && due != o.due && bounded.Err() != nil && ctx.Err() == nil {
+		// The dial goes on; whoever comes next may find it done.
+		err = &transport.CallError{Unsent: true, Err: errSilent}
+	}
+	return conn, err
 }
+
+// errSilent tells of a peer that takes longer than Limits.Contact to answer.
+var errSilent = errors.New("no sign of life")
 
 // answered reads what the peer said.
 func (o *outgoing) answered(peer string, reply *transport.Reply) (fate, string, error) {
+	o.served = reply.Meta.StandIn
+	if o.served != transport.AsOwner && reply.Meta.Fingerprint == 0 && len(reply.Meta.Owner) > 0 {
+		peer = string(reply.Meta.Owner)
+	}
 	if reply.Code == transport.CodeOK {
 		v, err := o.n.bodies.decodeReply(o.call, reply)
 		if err != nil {
@@ -172,15 +208,27 @@ func (o *outgoing) answered(peer string, reply *transport.Reply) (fate, string, 
 	}
 	e := errorOf(reply)
 	executed := reply.Meta.Fingerprint == 0 // else the node itself refused
+	if o.served == transport.Relayed && executed && len(reply.Meta.Owner) == 0 {
+		return o.notRelayed(peer, e)
+	}
 	if e.Code == rpc.NotOwner && !executed {
 		o.n.stats.add(Redirects)
 		return redirect, string(reply.Meta.Owner), e
 	}
 	o.call.AnsweredBy(peer)
+	o.answer, o.refused = e, !executed
 	if e.Code == rpc.Unimplemented && !executed {
 		return missing, "", e
 	}
 	return done, "", e
+}
+
+// notRelayed classes a call that a stand-in passed on and lost.
+func (o *outgoing) notRelayed(peer string, e *rpc.Error) (fate, string, error) {
+	if e.Code == rpc.DeadlineExceeded {
+		return done, "", o.expired(e)
+	}
+	return ambiguous, "", fmt.Errorf("%s: %w", peer, e)
 }
 
 // failed classes an attempt that got no answer.
@@ -194,7 +242,9 @@ func (o *outgoing) failed(ctx context.Context, peer string, err error) (fate, st
 	case tooLarge(err):
 		return done, "", rpc.Errorf(rpc.ResourceExhausted,
 			"the request of %s (%d bytes) exceeds what %s accepts", o.call.Spec.Name(), len(o.body), peer)
-	case transport.IsUnsent(err):
+	}
+	o.lost = lossOf(err)
+	if transport.IsUnsent(err) {
 		return unsent, "", fmt.Errorf("%s could not be reached: %w", peer, err)
 	}
 	return ambiguous, "", fmt.Errorf("the connection to %s broke after the call was sent: %w", peer, err)
@@ -231,99 +281,4 @@ func (o *outgoing) expired(cause error) error {
 func (o *outgoing) unknown(err error) error {
 	return rpc.Errorf(rpc.Unavailable, "outcome of %s unknown: %v (declare the method idempotent to have it tried again)",
 		o.call.Spec.Name(), err)
-}
-
-// Bounds of the wait between attempts.
-const (
-	minRetry = 5 * time.Millisecond
-	maxRetry = 250 * time.Millisecond
-)
-
-// pause waits before the next attempt: until the view is no longer v, or for a
-// jittered, growing while. The error says that the call's time is up.
-func (o *outgoing) pause(ctx context.Context, v *view) error {
-	o.n.stats.add(Retries)
-	most := min(minRetry<<min(o.pauses, 8), maxRetry)
-	o.pauses++
-	random := rand.New(rand.NewPCG(o.n.cfg.RandSeed, o.n.pauses.Add(1)))
-	wait := most/2 + time.Duration(random.Int64N(int64(most/2)+1))
-	timer := time.NewTimer(min(wait, time.Until(o.due)))
-	defer timer.Stop()
-	select {
-	case <-v.changed:
-	case <-timer.C:
-	case <-ctx.Done():
-		return o.ended(ctx)
-	case <-o.n.ctx.Done():
-		return o.stopped()
-	}
-	if !time.Now().Before(o.due) {
-		return o.expired(nil)
-	}
-	return nil
-}
-
-// encode encodes the request once for all attempts. Bytes are sent from where
-// they are.
-func (o *outgoing) encode() error {
-	if o.encoded {
-		return nil
-	}
-	if o.call.Spec.RawRequest() {
-		if b, ok := o.call.Req.(*[]byte); ok && b != nil {
-			o.body, o.encoded = *b, true
-			return nil
-		}
-	}
-	buf := o.n.buffer()
-	b, err := o.call.Spec.AppendRequest((*buf)[:0], o.call.Req)
-	if err != nil {
-		return rpc.Errorf(rpc.InvalidArgument, "request of %s: %v", o.call.Spec.Name(), err)
-	}
-	*buf = b
-	o.body, o.buffer, o.encoded = b, buf, true
-	return nil
-}
-
-// shrunk gives the encoded request as it is sent, compressed once for all
-// attempts.
-func (o *outgoing) shrunk(how rpc.Compression) []byte {
-	if o.small == nil {
-		o.small, _, o.how = o.n.bodies.shrink(nil, o.body, how)
-	}
-	return o.small
-}
-
-func (o *outgoing) release() {
-	if o.buffer != nil {
-		o.n.recycle(o.buffer)
-	}
-}
-
-func pairsOf(m rpc.Metadata) []transport.Pair {
-	if len(m) == 0 {
-		return nil
-	}
-	pairs := make([]transport.Pair, 0, len(m))
-	for k, v := range m {
-		pairs = append(pairs, transport.Pair{Key: []byte(k), Value: []byte(v)})
-	}
-	return pairs
-}
-
-// keepBuffer is the largest encoding buffer kept for reuse, in bytes.
-const keepBuffer = 64 << 10
-
-// buffer gives an empty buffer to encode into; recycle takes it back.
-func (n *Node) buffer() *[]byte {
-	if b, ok := n.buffers.Get().(*[]byte); ok {
-		return b
-	}
-	return new([]byte)
-}
-
-func (n *Node) recycle(b *[]byte) {
-	if cap(*b) <= keepBuffer {
-		n.buffers.Put(b)
-	}
 }

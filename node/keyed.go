@@ -16,38 +16,43 @@ const maxHops = 2
 // Invariant: a call is sent again only if the attempt before it was provably
 // not executed, or its method is idempotent.
 func (o *outgoing) toKey(ctx context.Context) error {
-	hint, hops := "", 0
+	var w walk
 	for {
 		v := o.n.view.Load()
-		f, owner, err := o.toOwner(ctx, v, hint, hops)
+		f, owner, err := o.step(ctx, v, &w)
 		switch f {
 		case done, missing:
 			return err
 		case redirect:
 			o.last = err
 			// A hint to nobody we know, or to ourselves, leads nowhere.
-			if v.peers[owner] != nil && owner != hint && hops < maxHops {
-				hint, hops = owner, hops+1
+			if v.peers[owner] != nil && owner != w.hint && w.hops < maxHops {
+				w = walk{hint: owner, hops: w.hops + 1}
 				continue
 			}
 		case ambiguous:
 			o.last = err
-			if !o.call.Spec.Idempotent() {
-				return o.unknown(err)
+			if err := o.mayRepeat(err); err != nil {
+				return err
 			}
 		case unsent:
 			o.last = err
 		}
-		hint, hops = "", 0
+		if o.lost != notLost && w.missed(o, v) {
+			continue
+		}
+		w = walk{}
 		if err := o.pause(ctx, v); err != nil {
 			return err
 		}
 	}
 }
 
-// toOwner makes one attempt at the owner by v, or at the one that a peer named.
-func (o *outgoing) toOwner(ctx context.Context, v *view, hint string, hops int) (fate, string, error) {
+// step makes one attempt: at the owner by v, at the one that a peer named, or
+// at the next one while those before it cannot be reached.
+func (o *outgoing) step(ctx context.Context, v *view, w *walk) (fate, string, error) {
 	self := o.n.cfg.Name
+	o.lost, o.served = notLost, transport.AsOwner
 	if !v.ready {
 		return unsent, "", rpc.Errorf(rpc.Unavailable, "node %s is not ready: %s", self, o.n.why(v))
 	}
@@ -58,16 +63,22 @@ func (o *outgoing) toOwner(ctx context.Context, v *view, hint string, hops int) 
 		f, err := o.local(ctx, info{keyed: true, partition: partition})
 		return f, "", err
 	}
-	if hint != "" {
-		owner = hint
+	if w.hint != "" {
+		owner = w.hint
 	}
 	p := v.peers[owner]
 	if p == nil {
 		return unsent, "", rpc.Errorf(rpc.Unavailable, "no live node owns the key")
 	}
+	if w.past == 0 && w.hint == "" && p.link.avoid.Load() != 0 && p.link.passed(o.n.since()) && o.mayFailOver(v) {
+		w.past = 1
+	}
+	if w.past > 0 {
+		return o.pastOwner(ctx, v, w, partition)
+	}
 	return o.send(ctx, target{
-		name: owner, peer: p.Peer, partition: int64(partition),
-		fingerprint: uint64(v.table.Fingerprint()), hops: hops,
+		name: owner, peer: p, partition: int64(partition),
+		fingerprint: uint64(v.table.Fingerprint()), hops: w.hops, hasty: o.mayFailOver(v),
 	})
 }
 
@@ -88,12 +99,14 @@ func (o *outgoing) toPeer(ctx context.Context) error {
 		if p == nil {
 			return rpc.Errorf(rpc.NotFound, "no live member is called %q", name)
 		}
-		f, _, err := o.send(ctx, target{name: name, peer: p.Peer, partition: transport.NoPartition})
+		f, _, err := o.send(ctx, target{name: name, peer: p, partition: transport.NoPartition})
 		switch {
 		case f == done || f == missing:
 			return err
-		case f == ambiguous && !o.call.Spec.Idempotent():
-			return o.unknown(err)
+		case f == ambiguous:
+			if err := o.mayRepeat(err); err != nil {
+				return err
+			}
 		case try == peerTries:
 			return rpc.Errorf(rpc.Unavailable, "%v", err)
 		}
@@ -119,7 +132,7 @@ func (o *outgoing) toAny(ctx context.Context) error {
 		if name == o.n.cfg.Name {
 			f, err = o.local(ctx, info{})
 		} else if p := v.peers[name]; p != nil {
-			f, _, err = o.send(ctx, target{name: name, peer: p.Peer, partition: transport.NoPartition})
+			f, _, err = o.send(ctx, target{name: name, peer: p, partition: transport.NoPartition})
 		} else {
 			continue
 		}
@@ -128,8 +141,11 @@ func (o *outgoing) toAny(ctx context.Context) error {
 			return err
 		case f == missing:
 			lacking = err
-		case f == ambiguous && !o.call.Spec.Idempotent():
-			return o.unknown(err)
+		case f == ambiguous:
+			if err := o.mayRepeat(err); err != nil {
+				return err
+			}
+			o.last = err
 		default:
 			o.last = err
 		}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/meshnode/meshnode/rpc"
+	"github.com/meshnode/meshnode/transport"
 )
 
 // result is what a handler gave.
@@ -81,7 +82,8 @@ func (c *localContext) about() *rpc.Info { return &c.Info }
 func (o *outgoing) about(key info) rpc.Info {
 	return rpc.Info{
 		Method: o.call.Spec.Name(), Peer: o.n.cfg.Name, Metadata: maps.Clone(o.call.Metadata),
-		Keyed: key.keyed, Partition: key.partition, Attempt: o.attempt,
+		Keyed: key.keyed, Partition: key.partition, Attempt: o.attempt, Priority: o.priority,
+		Failover: key.standIn == transport.InPlace, Spilled: key.standIn == transport.Spilled,
 	}
 }
 
@@ -156,7 +158,8 @@ func (o *outgoing) localRequest(h *rpc.Handler) (any, error) {
 func (o *outgoing) localReply(h *rpc.Handler, r result) error {
 	o.call.AnsweredBy(o.n.cfg.Name)
 	if r.err != nil {
-		return rpc.AsError(r.err)
+		o.answer, o.refused = rpc.AsError(r.err), false
+		return o.answer
 	}
 	if o.call.Spec.SameTypes(h.Spec) {
 		o.call.Reply = r.reply

@@ -43,6 +43,7 @@ type Node struct {
 	foreign  *mprpc.Gateway       // MessagePack-RPC clients
 	bodies   bodies
 	stats    stats
+	budget   budget
 	prover   prover
 	turns    atomic.Uint64 // calls to any so far
 	pauses   atomic.Uint64 // waits between attempts so far: seeds their jitter

@@ -13,6 +13,7 @@ import (
 type info struct {
 	keyed     bool
 	partition uint32
+	standIn   transport.StandIn // how a node that is not the owner serves it
 }
 
 // servedContext is all that a handler gets besides its request, in one
@@ -27,7 +28,8 @@ type servedContext struct {
 func (n *Node) Inline(in *transport.Incoming) bool {
 	h := n.handlers.findBytes(in.Method)
 	in.Found = h
-	return h != nil && h.Spec.Inline()
+	// Whether a stand-in serves it takes a question to somebody else.
+	return h != nil && h.Spec.Inline() && in.Meta.StandIn == transport.AsOwner
 }
 
 // ServeCall serves a call from a peer; it implements transport.Handler.
@@ -46,9 +48,8 @@ func (n *Node) ServeCall(in *transport.Incoming) {
 		_ = in.Reply(uint64(rpc.Unimplemented), refusal, nil)
 		return
 	}
-	key, refusal := n.admitKey(in.Meta)
-	if refusal != nil {
-		_ = in.Reply(uint64(rpc.NotOwner), refusal, nil)
+	key, ok := n.admit(in, h)
+	if !ok {
 		return
 	}
 	if h.Spec.Streams() {
@@ -70,7 +71,7 @@ func (n *Node) ServeCall(in *transport.Incoming) {
 	}
 	reply, err := n.run(ctx, h, req)
 	if !in.OneWay() {
-		n.answer(in, h, reply, err)
+		n.answer(in, h, key, reply, err)
 	}
 	if in.Inline() { // whose context ends with its handler
 		if ctx.call.Reset() {
@@ -103,6 +104,8 @@ func (n *Node) contextOf(in *transport.Incoming, h *rpc.Handler, key info) *serv
 	ctx.Info = rpc.Info{
 		Method: h.Spec.Name(), Peer: in.Peer().Name, Metadata: metadataOf(in.Meta.User),
 		Keyed: key.keyed, Partition: key.partition, Attempt: int(in.Meta.Attempt),
+		Priority: rpc.Priority(in.Meta.Priority),
+		Failover: key.standIn == transport.InPlace, Spilled: key.standIn == transport.Spilled,
 	}
 	return ctx
 }
@@ -127,23 +130,25 @@ func (n *Node) requestOf(spec *rpc.Spec, in *transport.Incoming) (any, error) {
 }
 
 // answer sends a handler's reply or error.
-func (n *Node) answer(in *transport.Incoming, h *rpc.Handler, reply any, err error) {
+func (n *Node) answer(in *transport.Incoming, h *rpc.Handler, key info, reply any, err error) {
 	if err == nil {
-		if err = n.answerOK(in, h, reply); err == nil {
+		if err = n.answerOK(in, h, key, reply); err == nil {
 			return
 		}
 		n.log.Error().Err(err).Str("method", h.Spec.Name()).Msg("reply cannot be encoded")
 		err = rpc.Errorf(rpc.Internal, "the reply cannot be encoded")
 	}
 	e := rpc.AsError(err)
-	meta := &transport.Meta{Partition: transport.NoPartition, Message: []byte(cut(e.Message))}
+	meta := &transport.Meta{
+		Partition: transport.NoPartition, Message: []byte(cut(e.Message)), StandIn: key.standIn, Pushback: e.Pushback(),
+	}
 	_ = in.Reply(uint64(e.Code), meta, e.Detail)
 }
 
 // answerOK sends a handler's reply. The error says that it cannot be encoded.
-func (n *Node) answerOK(in *transport.Incoming, h *rpc.Handler, reply any) error {
+func (n *Node) answerOK(in *transport.Incoming, h *rpc.Handler, key info, reply any) error {
 	if body, ok := reply.(*[]byte); ok && body != nil && h.Spec.RawReply() {
-		n.replyBody(in, h.Spec, *body)
+		n.replyBody(in, h.Spec, key, *body)
 		return nil
 	}
 	buf := n.buffer()
@@ -153,20 +158,23 @@ func (n *Node) answerOK(in *transport.Incoming, h *rpc.Handler, reply any) error
 		return err
 	}
 	*buf = b
-	n.replyBody(in, h.Spec, b)
+	n.replyBody(in, h.Spec, key, b)
 	return nil
 }
 
-// replyBody sends an encoded reply, compressed if the method says so.
-func (n *Node) replyBody(in *transport.Incoming, spec *rpc.Spec, body []byte) {
+// replyBody sends an encoded reply, compressed if the method says so. Calls with
+// a key that the owner serves inline or as it is need no meta, which costs time.
+func (n *Node) replyBody(in *transport.Incoming, spec *rpc.Spec, key info, body []byte) {
 	how := spec.Compression()
-	if how == rpc.NoCompression {
+	if how == rpc.NoCompression && (key.keyed && key.standIn == transport.AsOwner || in.Inline()) {
 		_ = in.Reply(transport.CodeOK, nil, body)
 		return
 	}
 	buf := n.buffer()
 	defer n.recycle(buf)
-	meta := transport.Meta{Partition: transport.NoPartition}
+	meta := transport.Meta{
+		Partition: transport.NoPartition, StandIn: key.standIn, Load: uint32(n.endpoint.Serving()),
+	}
 	body, *buf, meta.Encoding = n.bodies.shrink(*buf, body, how)
 	_ = in.Reply(transport.CodeOK, &meta, body)
 }
@@ -215,30 +223,66 @@ func (n *Node) panicked(about *rpc.Info, err error) error {
 	return rpc.Errorf(rpc.Internal, "the handler of %s panicked; the log of node %s has the stack", about.Method, n.cfg.Name)
 }
 
+// admit decides whether this node serves a call, by its key. If not, it has
+// answered it.
+func (n *Node) admit(in *transport.Incoming, h *rpc.Handler) (info, bool) {
+	if in.Meta.Partition == transport.NoPartition {
+		return info{}, true
+	}
+	if in.Meta.StandIn == transport.AsOwner {
+		key, refusal := n.admitKey(in.Meta)
+		if refusal != nil {
+			_ = in.Reply(uint64(rpc.NotOwner), refusal, nil)
+		}
+		return key, refusal == nil
+	}
+	key, alive, refusal := n.admitStandIn(in.Context(), h.Spec, in.Meta)
+	switch {
+	case alive != nil:
+		n.relay(in, alive)
+	case refusal != nil:
+		_ = in.Reply(uint64(rpc.NotOwner), refusal, nil)
+	default:
+		return key, true
+	}
+	return info{}, false
+}
+
 // admitKey looks a keyed call up in this node's own table. The refusal names
 // the owner that the table gives, if the node has one to trust.
 func (n *Node) admitKey(m *transport.Meta) (info, *transport.Meta) {
-	if m.Partition == transport.NoPartition {
-		return info{}, nil
-	}
 	v := n.view.Load()
-	if !v.ready {
-		n.stats.add(NotOwnerSent)
-		return info{}, n.refusal(v, "node %s is not ready: %s", n.cfg.Name, n.why(v))
-	}
-	if uint64(m.Partition) >= uint64(v.table.Params().Partitions) {
-		n.stats.add(NotOwnerSent)
-		return info{}, n.refusal(v, "partition %d of %d: the table parameters differ", m.Partition, v.table.Params().Partitions)
+	if refusal := n.refuseKeyed(v, m); refusal != nil {
+		return info{}, refusal
 	}
 	partition := uint32(m.Partition)
-	owner := v.table.Owner(partition)
-	if owner == n.cfg.Name {
-		return info{keyed: true, partition: partition}, nil
+	if owner := v.table.Owner(partition); owner != n.cfg.Name {
+		return info{}, n.notOwner(v, partition, owner)
 	}
+	return info{keyed: true, partition: partition}, nil
+}
+
+// refuseKeyed is the refusal of a keyed call that this node cannot even look
+// up, or nil.
+func (n *Node) refuseKeyed(v *view, m *transport.Meta) *transport.Meta {
+	partitions := v.table.Params().Partitions
+	switch {
+	case !v.ready:
+		n.stats.add(NotOwnerSent)
+		return n.refusal(v, "node %s is not ready: %s", n.cfg.Name, n.why(v))
+	case uint64(m.Partition) >= uint64(partitions):
+		n.stats.add(NotOwnerSent)
+		return n.refusal(v, "partition %d of %d: the table parameters differ", m.Partition, partitions)
+	}
+	return nil
+}
+
+// notOwner is the refusal of a call that another node should get.
+func (n *Node) notOwner(v *view, partition uint32, owner string) *transport.Meta {
 	n.stats.add(NotOwnerSent)
 	refusal := n.refusal(v, "node %s does not own partition %d; by its table %s does", n.cfg.Name, partition, owner)
 	refusal.Owner = []byte(owner)
-	return info{}, refusal
+	return refusal
 }
 
 // refusal is the meta of a reply that the node itself gives instead of a

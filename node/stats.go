@@ -11,12 +11,21 @@ type Counter int
 
 // The counters.
 const (
-	LocalCalls   Counter = iota // calls served for this very process
-	Redirects                   // calls that a peer refused as NotOwner
-	NotOwnerSent                // calls that this node refused as NotOwner
-	Retries                     // attempts after the first
-	Panics                      // handlers that panicked
-	BadBodies                   // requests that could not be expanded or decoded
+	LocalCalls      Counter = iota // calls served for this very process
+	Redirects                      // calls that a peer refused as NotOwner
+	NotOwnerSent                   // calls that this node refused as NotOwner
+	Retries                        // attempts after the first
+	Failovers                      // calls that another owner answered in the place of one that is gone
+	FailoversServed                // calls that this node served in the place of an owner that is gone
+	RelayedCalls                   // calls that reached their owner through another one
+	Relays                         // calls that this node passed on to an owner that its caller could not reach
+	SpillsServed                   // calls that this node served for an owner with more than its share
+	Hedges                         // second attempts beside a first
+	HedgesWon                      // those whose answer came first
+	BudgetExhausted                // retries that the budget did not allow
+	Suspicions                     // members that this node told gossip to suspect
+	Panics                         // handlers that panicked
+	BadBodies                      // requests that could not be expanded or decoded
 
 	IdentitiesProven  // members that proved by TLS who they are
 	IdentitiesRefused // tries at which a member did not
@@ -26,7 +35,9 @@ const (
 // String is the counter's name in snake case, as metrics have it.
 func (c Counter) String() string {
 	return [...]string{
-		"local_calls", "redirects", "not_owner_sent", "retries", "panics", "bad_bodies",
+		"local_calls", "redirects", "not_owner_sent", "retries",
+		"failovers", "failovers_served", "relayed_calls", "relays", "spills_served",
+		"hedges", "hedges_won", "budget_exhausted", "suspicions", "panics", "bad_bodies",
 		"identities_proven", "identities_refused",
 	}[c]
 }

@@ -29,6 +29,7 @@ type peer struct {
 	boot  uint64
 	state membership.State
 	proof proof
+	link  *link
 }
 
 // onMembers takes a new snapshot. Membership calls it from one goroutine, in
@@ -113,10 +114,10 @@ func (n *Node) peersOf(s *membership.Snapshot, old map[string]*peer) map[string]
 		}
 		addr := m.Addr.String()
 		if p := old[m.Name]; p != nil && p.boot == m.Boot && p.Addr() == addr {
-			peers[m.Name] = &peer{Peer: p.Peer, boot: m.Boot, state: m.State, proof: p.proof}
+			peers[m.Name] = &peer{Peer: p.Peer, boot: m.Boot, state: m.State, proof: p.proof, link: p.link}
 			continue
 		}
-		peers[m.Name] = &peer{Peer: n.endpoint.Peer(m.Name, addr), boot: m.Boot, state: m.State}
+		peers[m.Name] = &peer{Peer: n.endpoint.Peer(m.Name, addr), boot: m.Boot, state: m.State, link: new(link)}
 		n.wantProof(peers[m.Name])
 	}
 	for name, p := range old {

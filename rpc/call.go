@@ -40,8 +40,14 @@ type Call struct {
 	Metadata Metadata // sent along; nil is empty. Interceptors may add with Set
 	Timeout  time.Duration
 	OneWay   bool
-	Req      any // *Req of the method
-	Reply    any // *Reply of the method, once the call has succeeded
+	// OwnerOnly keeps a call with a key from other owners than the first.
+	OwnerOnly bool
+	// Priority of the call, if Prioritised; else its method's counts.
+	Priority    Priority
+	Prioritised bool
+
+	Req   any // *Req of the method
+	Reply any // *Reply of the method, once the call has succeeded
 
 	// Into is memory for a reply of []byte; may be nil.
 	Into *[]byte
@@ -87,22 +93,10 @@ type Dest struct {
 	Key    string // ToKey, ToOwners
 	Peer   string // ToPeer
 	N      int    // ToOwners
-	Policy Policy // ToAny
+	Policy Policy // ToAny, and ToKey: Bounded or empty
 }
 
 func (d *Dest) many() bool { return d.Kind == ToAll || d.Kind == ToOwners }
-
-// Policy picks the node for a call that goes to any.
-type Policy string
-
-// The policies.
-const (
-	RoundRobin Policy = "round-robin" // one after the other; the default
-	Random     Policy = "random"
-)
-
-// Policies gives the names of all policies.
-func Policies() []Policy { return []Policy{RoundRobin, Random} }
 
 // Metadata is what users send along with a call. Keys and values are any
 // bytes; a call's header, all metadata included, is at most 64 KiB.
@@ -119,6 +113,9 @@ const (
 	optTimeout
 	optAnswered
 	optInto
+	optPolicy
+	optOwnerOnly
+	optPriority
 )
 
 // CallOption is a property of one call. It is a plain value, so that options
@@ -128,6 +125,7 @@ type CallOption struct {
 	dest     Dest
 	key, val string
 	timeout  time.Duration
+	n        int
 	peer     *string
 	into     *[]byte
 }
@@ -169,6 +167,7 @@ func Into(buf *[]byte) CallOption { return CallOption{kind: optInto, into: buf} 
 
 // apply puts the options into the call.
 func (c *Call) apply(opts []CallOption) error {
+	var policy Policy // of the destination, whichever option comes first
 	for i := range opts {
 		o := &opts[i]
 		switch o.kind {
@@ -185,7 +184,16 @@ func (c *Call) apply(opts []CallOption) error {
 			c.peerOut = o.peer
 		case optInto:
 			c.Into = o.into
+		case optPolicy:
+			policy = o.dest.Policy
+		case optOwnerOnly:
+			c.OwnerOnly = true
+		case optPriority:
+			c.Priority, c.Prioritised = Priority(o.n), true
 		}
+	}
+	if policy != "" {
+		c.Dest.Policy = policy
 	}
 	return nil
 }
@@ -214,7 +222,8 @@ func scatter(ctx context.Context, c Caller, call *Call, peers []string, done fun
 		wg.Go(func() {
 			one := Call{
 				Spec: call.Spec, Req: call.Req, Timeout: call.Timeout,
-				Dest: Dest{Kind: ToPeer, Peer: peer},
+				Dest:     Dest{Kind: ToPeer, Peer: peer},
+				Priority: call.Priority, Prioritised: call.Prioritised,
 			}
 			for k, v := range call.Metadata {
 				one.SetMetadata(k, v)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // Code is the status of a call. Numbers travel on the wire; those shared with
@@ -64,6 +65,9 @@ type Error struct {
 	Code    Code
 	Message string // for people
 	Detail  []byte // for programs: whatever handler and caller agreed on; may be nil
+	// RetryAfter is how long to wait before another try; 0: nothing is said,
+	// NeverRetry: there should be none. It travels in milliseconds.
+	RetryAfter time.Duration
 }
 
 // Errorf gives an *Error with code and a formatted message. A %w in format is

@@ -50,6 +50,13 @@ type Info struct {
 	// Partition of the key, if Keyed.
 	Partition uint32
 	Attempt   int // 0 for the first
+	Priority  Priority
+	// Failover tells that this node does not own the key: it serves the call
+	// because it and the caller found those gone who come before it.
+	Failover bool
+	// Spilled tells that this node does not own the key: it serves the call
+	// because the owner has more than its share, which the method allows.
+	Spilled bool
 }
 
 type infoKey struct{}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"reflect"
-	"time"
 
 	"github.com/meshnode/meshnode/internal/wire"
 )
@@ -17,7 +16,8 @@ type Spec struct {
 	inline     bool
 	streams    bool
 	compress   Compression
-	timeout    time.Duration
+	priority   Priority
+	policy     CallPolicy
 	request    codec
 	reply      codec
 	types      [2]reflect.Type // of the request and the reply; nil: bytes of any type
@@ -37,10 +37,6 @@ func (s *Spec) Streams() bool { return s.streams }
 
 // Inline tells that the method's handlers never block.
 func (s *Spec) Inline() bool { return s.inline }
-
-// Timeout is how long a call may take when its context says nothing; 0: the
-// node's default.
-func (s *Spec) Timeout() time.Duration { return s.timeout }
 
 // AppendRequest appends the encoded request, a pointer to the method's Req.
 func (s *Spec) AppendRequest(dst []byte, req any) ([]byte, error) {
@@ -94,9 +90,6 @@ const (
 // receiver's limit is refused with ResourceExhausted. Messages of streams are
 // not compressed.
 func Compress(how Compression) MethodOption { return func(s *Spec) { s.compress = how } }
-
-// DefaultTimeout bounds calls whose context has no deadline.
-func DefaultTimeout(d time.Duration) MethodOption { return func(s *Spec) { s.timeout = d } }
 
 // Method is a typed method: a value to be declared once and used by callers
 // and handlers alike.

@@ -262,6 +262,9 @@ func (ep *Endpoint) forget(c *Conn) {
 	delete(ep.conns, c)
 }
 
+// Serving gives the number of calls being served, over all connections.
+func (ep *Endpoint) Serving() int { return int(ep.served.Load()) }
+
 // Conns gives the number of open connections.
 func (ep *Endpoint) Conns() int {
 	ep.mu.Lock()

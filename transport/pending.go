@@ -15,6 +15,21 @@ type Meta = wire.Meta
 // Pair is one entry of the user's metadata.
 type Pair = wire.Pair
 
+// StandIn says why a call with a key went past its owner, and in a reply how it
+// was served then.
+type StandIn = wire.StandIn
+
+// The values of StandIn: those of calls, and those of replies.
+const (
+	AsOwner     = wire.AsOwner
+	ForFailover = wire.ForFailover
+	ForSpill    = wire.ForSpill
+
+	InPlace = wire.InPlace
+	Relayed = wire.Relayed
+	Spilled = wire.Spilled
+)
+
 // NoPartition in Meta.Partition says that a call is not keyed.
 const NoPartition = wire.NoPartition
 

@@ -1,0 +1,144 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/meshnode/meshnode/rpc"
+)
+
+// hedge is a second attempt beside a call that gets no answer for long.
+//
+// Invariant: the call returns only when the second attempt has ended or was
+// never made, because both use its request.
+type hedge struct {
+	first  *outgoing
+	cancel context.CancelFunc // of the first attempt
+
+	mu     sync.Mutex
+	over   bool               // the first has an answer
+	stop   context.CancelFunc // of the second attempt; nil before it runs
+	ended  chan struct{}      // closed when the second attempt has ended
+	second *outgoing          // once ended: the attempt, if its answer counts
+	err    error              // its answer
+}
+
+// hedgeAfter is how long the call waits for its first answer before it is sent
+// a second time; 0: it is not.
+func (o *outgoing) hedgeAfter() time.Duration {
+	after := o.policy.Hedge
+	if after == rpc.NoHedge || after == 0 || o.nested || o.call.OneWay || !o.call.Spec.Idempotent() || o.call.Spec.Streams() {
+		return 0
+	}
+	if after != rpc.HedgeP95 {
+		return after
+	}
+	return o.n.observedP95(o.call.Spec.Name())
+}
+
+// hedged carries the call with a second attempt after a while.
+func (o *outgoing) hedged(ctx context.Context, after time.Duration) error {
+	if err := o.encode(); err != nil {
+		return err
+	}
+	bounded, cancel := context.WithCancel(ctx)
+	defer cancel()
+	h := &hedge{first: o, cancel: cancel, ended: make(chan struct{})}
+	timer := time.AfterFunc(after, func() { h.run(ctx) })
+	err := o.direct(bounded)
+	if timer.Stop() {
+		return err
+	}
+	if err == nil || err == error(o.answer) {
+		h.settle()
+	}
+	<-h.ended
+	if h.second == nil || err == nil {
+		return err
+	}
+	o.n.stats.add(HedgesWon)
+	o.call.Reply = h.second.call.Reply
+	o.call.AnsweredBy(h.second.call.Peer)
+	o.answer, o.refused = h.second.answer, h.second.refused
+	return h.err
+}
+
+// settle ends the second attempt: the first has an answer.
+func (h *hedge) settle() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.over = true
+	if h.stop != nil {
+		h.stop()
+	}
+}
+
+// run makes the second attempt.
+func (h *hedge) run(ctx context.Context) {
+	defer close(h.ended)
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	h.mu.Lock()
+	h.stop = stop
+	over := h.over
+	h.mu.Unlock()
+	if over || !h.first.n.budget.Withdraw(h.first.n.since()) {
+		return
+	}
+	second := h.first.twin()
+	second.n.stats.add(Hedges)
+	err := second.elsewhere(ctx)
+	if err != nil && (err != error(second.answer) || errors.Is(err, rpc.Unavailable) || errors.Is(err, rpc.ResourceExhausted)) {
+		return // the first may still do better
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.over {
+		return
+	}
+	h.second, h.err = second, err
+	h.cancel()
+}
+
+// twin is the call once more, for an attempt beside the first. It shares the
+// encoded request.
+func (o *outgoing) twin() *outgoing {
+	call := &rpc.Call{
+		Spec: o.call.Spec, Dest: o.call.Dest, Metadata: o.call.Metadata, Req: o.call.Req,
+		OwnerOnly: o.call.OwnerOnly,
+	}
+	return &outgoing{
+		n: o.n, call: call, due: o.due, body: o.body, encoded: true, attempt: 1, isHedge: true,
+		policy: o.policy, priority: o.priority, nested: true,
+	}
+}
+
+// elsewhere makes the second attempt at other nodes than the first.
+func (o *outgoing) elsewhere(ctx context.Context) error {
+	if o.call.Dest.Kind == rpc.ToAny {
+		return o.toAny(ctx)
+	}
+	v := o.n.view.Load()
+	if o.call.Dest.Kind != rpc.ToKey || !v.ready || !o.mayFailOver(v) {
+		return errNowhere
+	}
+	partition := v.table.Partition(o.call.Dest.Key)
+	if v.table.Owner(partition) == o.n.cfg.Name {
+		return errNowhere
+	}
+	for w := (walk{past: 1, redialed: true}); ; {
+		o.lost, o.served = notLost, 0
+		f, _, err := o.pastOwner(ctx, v, &w, partition)
+		if f == done || f == missing {
+			return err
+		}
+		if o.lost == notLost || !w.missed(o, v) {
+			return errNowhere
+		}
+	}
+}
+
+// errNowhere tells that there is no other node for a second attempt.
+var errNowhere = errors.New("node: no other node to ask")

@@ -1,0 +1,100 @@
+package node
+
+import (
+	"time"
+
+	"github.com/meshnode/meshnode/rpc"
+	"github.com/meshnode/meshnode/transport"
+)
+
+// outgoing is one call on its way, over all its attempts.
+type outgoing struct {
+	n       *Node
+	call    *rpc.Call
+	due     time.Time
+	left    time.Duration // until due, for the first attempt; 0: look at the clock
+	endless bool          // a stream without a deadline: due bounds its opening only
+	body    []byte        // the encoded request, once encoded
+	encoded bool
+	buffer  *[]byte // what body lies in, to be recycled; nil: it is the caller's
+	small   []byte  // body as it is sent, if it is compressed
+	how     uint8   // its encoding
+	attempt int     // sent so far
+	pauses  int     // waited so far
+	last    error   // why the latest attempt failed
+
+	policy   rpc.CallPolicy
+	repeats  int        // sent again though that adds to the load
+	nested   bool       // it serves a call that was itself sent again
+	answer   *rpc.Error // the latest error that a node answered with
+	refused  bool       // that node refused it before any handler ran
+	priority rpc.Priority
+	isHedge  bool              // a second attempt beside another
+	lost     loss              // how the latest attempt lost its peer
+	served   transport.StandIn // how the latest reply says that it was served
+}
+
+// encode encodes the request once for all attempts. Bytes are sent from where
+// they are.
+func (o *outgoing) encode() error {
+	if o.encoded {
+		return nil
+	}
+	if o.call.Spec.RawRequest() {
+		if b, ok := o.call.Req.(*[]byte); ok && b != nil {
+			o.body, o.encoded = *b, true
+			return nil
+		}
+	}
+	buf := o.n.buffer()
+	b, err := o.call.Spec.AppendRequest((*buf)[:0], o.call.Req)
+	if err != nil {
+		return rpc.Errorf(rpc.InvalidArgument, "request of %s: %v", o.call.Spec.Name(), err)
+	}
+	*buf = b
+	o.body, o.buffer, o.encoded = b, buf, true
+	return nil
+}
+
+// shrunk gives the encoded request as it is sent, compressed once for all
+// attempts.
+func (o *outgoing) shrunk(how rpc.Compression) []byte {
+	if o.small == nil {
+		o.small, _, o.how = o.n.bodies.shrink(nil, o.body, how)
+	}
+	return o.small
+}
+
+func (o *outgoing) release() {
+	if o.buffer != nil {
+		o.n.recycle(o.buffer)
+	}
+}
+
+func pairsOf(m rpc.Metadata) []transport.Pair {
+	if len(m) == 0 {
+		return nil
+	}
+	pairs := make([]transport.Pair, 0, len(m))
+	for k, v := range m {
+		pairs = append(pairs, transport.Pair{Key: []byte(k), Value: []byte(v)})
+	}
+	return pairs
+}
+
+// keepBuffer is the largest encoding buffer kept for reuse, in bytes.
+const keepBuffer = 64 << 10
+
+// buffer gives an empty buffer to encode into; recycle takes it back.
+func (n *Node) buffer() *[]byte {
+	if b, ok := n.buffers.Get().(*[]byte); ok {
+		return b
+	}
+	return new([]byte)
+}
+
+func (n *Node) recycle(b *[]byte) {
+	if cap(*b) <= keepBuffer {
+		n.buffers.Put(b)
+	}
+}
