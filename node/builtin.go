@@ -13,8 +13,9 @@ import (
 
 // The methods that every node serves. The daemon's commands are made of them.
 var (
-	// Ping asks a node how it is.
-	Ping = rpc.NewMethod[PingRequest, PingReply]("mesh.Ping", rpc.Idempotent())
+	// Ping asks a node how it is. It is answered by who reads the connection, so
+	// that it tells whether a process lives though it has much to do.
+	Ping = rpc.NewMethod[PingRequest, PingReply]("mesh.Ping", rpc.Idempotent(), rpc.Inline())
 	// Echo gives back what it gets and tells who answered.
 	Echo = rpc.NewMethod[EchoRequest, EchoReply]("mesh.Echo", rpc.Idempotent())
 	// Members lists the members that a node knows, dead ones too.

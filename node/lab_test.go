@@ -17,7 +17,25 @@ import (
 	"github.com/meshnode/meshnode/rpc"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+// run runs the tests and looks for goroutines that are left. memberlist ends
+// without waiting for its probes, which take seconds when the probed is gone.
+func run(m *testing.M) int {
+	if code := m.Run(); code != 0 {
+		return code
+	}
+	for end := time.Now().Add(patience); ; {
+		err := goleak.Find()
+		if err == nil {
+			return 0
+		}
+		if time.Now().After(end) {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+}
 
 // patience is how long a test waits for what must happen in the end.
 const patience = 20 * time.Second

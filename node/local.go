@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"maps"
 	"time"
@@ -139,15 +140,21 @@ func (o *outgoing) stopped() error {
 	return rpc.Errorf(rpc.Unavailable, "%s: node %s is stopping", o.call.Spec.Name(), o.n.cfg.Name)
 }
 
-// localRequest gives the request in the handler's type.
+// localRequest gives the request in the handler's type. A second attempt gets
+// one of its own: the caller may have its answer, and the request back, before
+// this handler returns.
 func (o *outgoing) localRequest(h *rpc.Handler) (any, error) {
-	if o.call.Spec.SameTypes(h.Spec) {
+	if o.call.Spec.SameTypes(h.Spec) && !o.isHedge {
 		return o.call.Req, nil
 	}
 	if err := o.encode(); err != nil {
 		return nil, err
 	}
-	req, err := h.Spec.DecodeRequest(o.body)
+	body := o.body
+	if o.isHedge {
+		body = bytes.Clone(body)
+	}
+	req, err := h.Spec.DecodeRequest(body)
 	if err != nil {
 		return nil, rpc.Errorf(rpc.InvalidArgument, "request of %s: %v", h.Spec.Name(), err)
 	}

@@ -1,0 +1,126 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/meshnode/meshnode/rpc"
+)
+
+var hedgedWork = rpc.NewMethod[job, report]("lab.Hedged", rpc.Idempotent(), rpc.Hedge(20*time.Millisecond))
+
+// hedgeLab has nodes that serve hedgedWork, too; b can be frozen.
+func hedgeLab(t *testing.T, names ...string) (*lab, map[string]*Node, *freezer) {
+	t.Helper()
+	l := newLab(t)
+	f := newFreezer()
+	t.Cleanup(f.goOn)
+	l.edit = func(cfg *Config) {
+		if cfg.Name == "b" {
+			cfg.Network = f
+		}
+	}
+	l.do["tell"] = func(ctx context.Context, n *Node, _ *job) (*report, error) {
+		info, _ := rpc.InfoFrom(ctx)
+		return &report{Node: n.Name(), Data: fmt.Append(nil, info.Failover)}, nil
+	}
+	nodes := make(map[string]*Node)
+	for _, n := range l.cluster(names...) {
+		nodes[n.Name()] = n
+		hedgedWork.Handle(n, func(ctx context.Context, req *job) (*report, error) { return l.serve(ctx, n, req) })
+	}
+	return l, nodes, f
+}
+
+// A frozen owner holds up only calls that are not hedged: the next owner finds
+// it silent, too.
+func TestHedgePastAFrozenOwner(t *testing.T) {
+	t.Parallel()
+	l, nodes, f := hedgeLab(t, "a", "b", "c", "d")
+	a := nodes["a"]
+	keys := append(keysOwned(a, 5, "b", "c"), keysOwned(a, 5, "b", "a")...)
+	for _, key := range keys {
+		if _, err := hedgedWork.Call(t.Context(), a, &job{Key: "before " + key}, rpc.Key(key)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.freeze()
+	for _, key := range keys {
+		got, err := hedgedWork.Call(t.Context(), a, &job{Key: key, Do: "tell"}, rpc.Key(key))
+		if err != nil {
+			t.Fatalf("%s: %v", key, err)
+		}
+		if got.Node == "b" || string(got.Data) != "true" {
+			t.Errorf("%s was answered by %s, as a stand-in: %s", key, got.Node, got.Data)
+		}
+	}
+	if got := a.Stats(); got["hedges_won"] == 0 || got["failovers"] == 0 {
+		t.Errorf("%d hedges won, %d failovers", got["hedges_won"], got["failovers"])
+	}
+	f.goOn()
+	eventually(t, "the owner serves again", func() error {
+		got, err := hedgedWork.Call(t.Context(), a, &job{Key: "after", Do: "tell"}, rpc.Key(keys[0]))
+		if err != nil || got.Node != "b" {
+			return fmt.Errorf("answered by %+v, %v", got, err)
+		}
+		return nil
+	})
+	_ = l
+}
+
+// A slow node holds up only the first attempt; the call has one answer and the
+// other attempt is ended.
+func TestHedgeOfAny(t *testing.T) {
+	t.Parallel()
+	l, nodes, _ := hedgeLab(t, "a", "b", "c")
+	a := nodes["a"]
+	ended := make(chan struct{}, 100)
+	l.do["slow on b"] = func(ctx context.Context, n *Node, req *job) (*report, error) {
+		if n.Name() == "b" {
+			<-ctx.Done()
+			ended <- struct{}{}
+			return nil, ctx.Err()
+		}
+		return &report{Node: n.Name(), Data: req.Data}, nil
+	}
+	slow := 0
+	for i := range 12 {
+		key := fmt.Sprint("any ", i)
+		got, err := hedgedWork.Call(t.Context(), a, &job{Key: key, Do: "slow on b", Data: []byte(key)})
+		if err != nil || got.Node == "b" || string(got.Data) != key {
+			t.Errorf("%+v, %v", got, err)
+		}
+		for _, ran := range l.executed(key) {
+			if ran == "b" {
+				slow++
+			}
+		}
+	}
+	if slow == 0 {
+		t.Fatal("no call went to the slow node")
+	}
+	for range slow {
+		await(t, "the end of a slow attempt", ended)
+	}
+	if got := a.Stats()["hedges"]; got == 0 || got > 12 {
+		t.Errorf("%d hedges for 12 calls", got)
+	}
+}
+
+// A quick answer costs no second attempt.
+func TestHedgeNotNeeded(t *testing.T) {
+	t.Parallel()
+	_, nodes, _ := hedgeLab(t, "a", "b", "c")
+	quick := rpc.NewMethod[job, report]("lab.Hedged", rpc.Idempotent(), rpc.Hedge(time.Minute))
+	for i := range 50 {
+		key := fmt.Sprint("key-", i)
+		if _, err := quick.Call(t.Context(), nodes["a"], &job{Key: key}, rpc.Key(key)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := nodes["a"].Stats()["hedges"]; got != 0 {
+		t.Errorf("%d hedges", got)
+	}
+}
