@@ -163,11 +163,7 @@ func (c *Client) forwarded(ctx context.Context, call *rpc.Call) error {
 	}
 	ctx, cancel := context.WithDeadline(ctx, c.due(ctx, call))
 	defer cancel()
-	reply, err := Forward.Call(ctx, c, &ForwardRequest{
-		Method: call.Spec.Name(), Body: body, Idempotent: call.Spec.Idempotent(),
-		OneWay: call.OneWay, Metadata: call.Metadata,
-		Keyed: call.Dest.Kind == rpc.ToKey, Key: call.Dest.Key, Peer: call.Dest.Peer,
-	})
+	reply, err := Forward.Call(ctx, c, forwardRequest(call, body))
 	if err != nil {
 		return err
 	}

@@ -23,6 +23,48 @@ type ForwardRequest struct {
 	Idempotent bool              `json:"idempotent,omitempty"`
 	OneWay     bool              `json:"one_way,omitempty"`
 	Metadata   map[string]string `json:"metadata,omitempty"`
+	// Policy picks the node of a call to any, one of rpc.Policies; with Keyed it
+	// may be rpc.Bounded.
+	Policy    rpc.Policy   `json:"policy,omitempty"`
+	OwnerOnly bool         `json:"owner_only,omitempty"` // with Keyed: no other owner stands in
+	Priority  rpc.Priority `json:"priority,omitempty"`
+	// Retries, HedgeUS (microseconds, or rpc.HedgeP95) and Spill are the fields
+	// of rpc.CallPolicy; 0: the forwarding node's.
+	Retries int     `json:"retries,omitempty"`
+	HedgeUS int64   `json:"hedge_us,omitempty"`
+	Spill   float64 `json:"spill,omitempty"`
+}
+
+// forwardRequest is what a client asks for its call.
+func forwardRequest(call *rpc.Call, body []byte) *ForwardRequest {
+	policy := call.Spec.Policy()
+	req := &ForwardRequest{
+		Method: call.Spec.Name(), Body: body, Idempotent: call.Spec.Idempotent(),
+		OneWay: call.OneWay, Metadata: call.Metadata,
+		Keyed: call.Dest.Kind == rpc.ToKey, Key: call.Dest.Key, Peer: call.Dest.Peer,
+		Policy: call.Dest.Policy, OwnerOnly: call.OwnerOnly, Priority: call.Spec.Priority(),
+		Retries: policy.Retries, HedgeUS: int64(policy.Hedge), Spill: policy.Spill,
+	}
+	if policy.Hedge > 0 {
+		req.HedgeUS = max(policy.Hedge.Microseconds(), 1)
+	}
+	if call.Prioritised {
+		req.Priority = call.Priority
+	}
+	return req
+}
+
+// options are the method options that the request stands for.
+func (r *ForwardRequest) options() []rpc.MethodOption {
+	policy := rpc.CallPolicy{Retries: r.Retries, Hedge: time.Duration(r.HedgeUS), Spill: r.Spill}
+	if r.HedgeUS > 0 {
+		policy.Hedge = time.Duration(r.HedgeUS) * time.Microsecond
+	}
+	opts := []rpc.MethodOption{rpc.WithPolicy(policy), rpc.WithPriority(r.Priority)}
+	if r.Idempotent {
+		opts = append(opts, rpc.Idempotent())
+	}
+	return opts
 }
 
 // ForwardReply has one answer for each node that was called.
@@ -55,22 +97,18 @@ func (r *ForwardRequest) dest() (rpc.Dest, error) {
 	case r.Keyed && r.Owners > 0:
 		return rpc.Dest{Kind: rpc.ToOwners, Key: r.Key, N: r.Owners}, nil
 	case r.Keyed:
-		return rpc.Dest{Kind: rpc.ToKey, Key: r.Key}, nil
+		return rpc.Dest{Kind: rpc.ToKey, Key: r.Key, Policy: r.Policy}, nil
 	case r.Peer != "":
 		return rpc.Dest{Kind: rpc.ToPeer, Peer: r.Peer}, nil
 	case r.All:
 		return rpc.Dest{Kind: rpc.ToAll}, nil
 	}
-	return rpc.Dest{Kind: rpc.ToAny}, nil
+	return rpc.Dest{Kind: rpc.ToAny, Policy: r.Policy}, nil
 }
 
 // forward serves Forward.
 func (n *Node) forward(ctx context.Context, req *ForwardRequest) (*ForwardReply, error) {
-	var opts []rpc.MethodOption
-	if req.Idempotent {
-		opts = append(opts, rpc.Idempotent())
-	}
-	spec, err := rpc.Untyped(req.Method, opts...)
+	spec, err := rpc.Untyped(req.Method, req.options()...)
 	if err != nil {
 		return nil, err
 	}
@@ -80,7 +118,7 @@ func (n *Node) forward(ctx context.Context, req *ForwardRequest) (*ForwardReply,
 	}
 	call := rpc.Call{
 		Spec: spec, Dest: dest, Req: &req.Body, OneWay: req.OneWay, Metadata: req.Metadata,
-		Timeout: forwardTimeout(ctx),
+		Timeout: forwardTimeout(ctx), OwnerOnly: req.OwnerOnly,
 	}
 	if dest.Kind == rpc.ToAll || dest.Kind == rpc.ToOwners {
 		return n.forwardMany(ctx, &call)

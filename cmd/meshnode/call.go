@@ -18,6 +18,10 @@ import (
 const callLong = `Calls a method and prints its reply. The node at --addr carries the call to where
 it belongs: the owner of a key, one node by name, all nodes, or any node.
 
+A call that was not executed is sent again as long as its time lasts. While the
+owner of a key cannot be reached, the next one serves the call, if it finds the
+owner gone, too; --owner-only forbids that.
+
 The request is JSON: an argument, @file, or - for standard input; without one it
 is {}. It is sent as msgpack. Numbers without point and exponent are integers,
 exact up to 64 bits; others are floats. Strings are sent as they are, also where
@@ -33,17 +37,21 @@ long that took as the node at --addr saw it. With --all it is an array of those
 and the exit status is 1 if any failed.`
 
 const callExample = `  meshnode call mesh.Ping --any
+  meshnode call mesh.Ping --any least-loaded
   meshnode call mesh.Echo '{"data":"hello"}' --key alice
+  meshnode call mesh.Echo '{"data":"hello"}' --key alice --idempotent --hedge p95
   meshnode call mesh.Ping --all -o json | jq -r '.[].reply.fingerprint'
   echo '{"keys":["alice"],"n":1}' | meshnode call mesh.Owner - --peer node-2 --timeout 500ms`
 
 // callFlags are where a call goes and how.
 type callFlags struct {
 	key, peer  string
-	all, any   bool
+	all        bool
+	any        rpc.Policy
 	timeout    time.Duration
 	meta       []string
 	idempotent bool
+	policy     policyFlags
 }
 
 func newCall(a *app) *cobra.Command {
@@ -57,12 +65,15 @@ func newCall(a *app) *cobra.Command {
 			switch {
 			case len(args) == 0:
 				return errors.New("no method given; name one, as in 'meshnode call mesh.Ping --any'")
-			case len(args) > 2:
+			case len(policyArgument(args, new(rpc.Policy))) > 2:
 				return fmt.Errorf("unexpected argument %q; the request is one argument: put it in quotes", args[2])
 			}
 			return nil
 		},
 		RunE: action(func(ctx context.Context, cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("any") {
+				args = policyArgument(args, &f.any)
+			}
 			req, err := a.request(cmd, f, args)
 			if err != nil {
 				return err
@@ -75,7 +86,9 @@ func newCall(a *app) *cobra.Command {
 	flags.StringVarP(&f.key, "key", "k", "", "to the owner of this `key`")
 	flags.StringVarP(&f.peer, "peer", "p", "", "to the node of this `name`")
 	flags.BoolVar(&f.all, "all", false, "to all nodes")
-	flags.BoolVar(&f.any, "any", false, "to any node that serves the method")
+	flagOf(cmd, &f.any, "any", "", "", anyHelp(), parsePolicy)
+	flags.Lookup("any").NoOptDefVal = string(rpc.RoundRobin)
+	completeChoices(cmd, "any", policyNames())
 	for _, name := range destinations() {
 		flags.Lookup(name).Annotations = map[string][]string{exclusive: {"destination"}}
 	}
@@ -83,6 +96,7 @@ func newCall(a *app) *cobra.Command {
 	flagOf(cmd, &f.timeout, "timeout", "t", "5s", "`time` that the call may take", parseTimeout)
 	flags.VarP(&list{&f.meta, checkPair}, "meta", "m", "metadata `key=value` to send along; may be repeated")
 	flags.BoolVar(&f.idempotent, "idempotent", false, "the call may be executed twice: try it again when its outcome is unknown")
+	f.policy.add(cmd)
 	a.outputFlag(cmd)
 	return cmd
 }
@@ -107,6 +121,9 @@ func (a *app) request(cmd *cobra.Command, f *callFlags, args []string) (*node.Fo
 	}
 	req := &node.ForwardRequest{Method: args[0], Idempotent: f.idempotent}
 	if err := f.destination(cmd, req); err != nil {
+		return nil, err
+	}
+	if err := f.policy.put(req); err != nil {
 		return nil, err
 	}
 	for _, pair := range f.meta {
@@ -135,7 +152,7 @@ func (a *app) request(cmd *cobra.Command, f *callFlags, args []string) (*node.Fo
 func (f *callFlags) destination(cmd *cobra.Command, req *node.ForwardRequest) error {
 	changed := cmd.Flags().Changed
 	var given []string
-	for name, meant := range map[string]bool{"key": true, "peer": true, "all": f.all, "any": f.any} {
+	for name, meant := range map[string]bool{"key": true, "peer": true, "all": f.all, "any": true} {
 		if changed(name) && meant {
 			given = append(given, "--"+name)
 		}
@@ -148,6 +165,7 @@ func (f *callFlags) destination(cmd *cobra.Command, req *node.ForwardRequest) er
 		return usagef("%s are different destinations; give one", strings.Join(given, " and "))
 	}
 	req.Keyed, req.Key, req.Peer, req.All = given[0] == "--key", f.key, f.peer, f.all
+	req.Policy = f.any
 	if given[0] == "--peer" && f.peer == "" {
 		return usagef("--peer needs the name of a node; 'meshnode members' lists them")
 	}
