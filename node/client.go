@@ -126,7 +126,7 @@ func (c *Client) direct(ctx context.Context, call *rpc.Call) error {
 }
 
 func (c *Client) due(ctx context.Context, call *rpc.Call) time.Time {
-	due, _ := dueOf(ctx, call, c.timeout, c.started)
+	due, _, _ := dueOf(ctx, call, c.timeout, c.started)
 	return due
 }
 

@@ -13,13 +13,19 @@ import (
 // is replaced, never changed.
 type handlers struct {
 	mu  sync.Mutex // serialises add
-	all atomic.Pointer[map[string]*rpc.Handler]
+	all atomic.Pointer[map[string]*handler]
 }
 
-func (h *handlers) add(one *rpc.Handler) error {
+// handler is a method's handler with its counters.
+type handler struct {
+	*rpc.Handler
+	stats *methodStats
+}
+
+func (h *handlers) add(one *handler) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	next := make(map[string]*rpc.Handler)
+	next := make(map[string]*handler)
 	if old := h.all.Load(); old != nil {
 		maps.Copy(next, *old)
 	}
@@ -33,7 +39,7 @@ func (h *handlers) add(one *rpc.Handler) error {
 }
 
 // find gives the handler of a method, or nil.
-func (h *handlers) find(name string) *rpc.Handler {
+func (h *handlers) find(name string) *handler {
 	if all := h.all.Load(); all != nil {
 		return (*all)[name]
 	}
@@ -41,7 +47,7 @@ func (h *handlers) find(name string) *rpc.Handler {
 }
 
 // findBytes is find without making a string of name.
-func (h *handlers) findBytes(name []byte) *rpc.Handler {
+func (h *handlers) findBytes(name []byte) *handler {
 	if all := h.all.Load(); all != nil {
 		return (*all)[string(name)]
 	}

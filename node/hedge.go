@@ -25,20 +25,42 @@ type hedge struct {
 	err    error              // its answer
 }
 
+const (
+	// firstHedge is what HedgeP95 means before there are enough calls to know.
+	firstHedge = 100 * time.Millisecond
+	// leastHedge is the least that HedgeP95 means: less is within the noise.
+	leastHedge = time.Millisecond
+)
+
 // hedgeAfter is how long the call waits for its first answer before it is sent
 // a second time; 0: it is not.
 func (o *outgoing) hedgeAfter() time.Duration {
-	after := o.policy.Hedge
+	after := o.call.Spec.Policy().Hedge
+	if after == 0 {
+		after = o.n.cfg.Calls.Hedge
+	}
 	if after == rpc.NoHedge || after == 0 || o.nested || o.call.OneWay || !o.call.Spec.Idempotent() || o.call.Spec.Streams() {
 		return 0
 	}
 	if after != rpc.HedgeP95 {
 		return after
 	}
-	return o.n.observedP95(o.call.Spec.Name())
+	if p95 := o.stats.p95.Value(o.began); p95 > 0 {
+		return max(p95, leastHedge)
+	}
+	return firstHedge
 }
 
-// hedged carries the call with a second attempt after a while.
+// withHedge carries the call with a second attempt after a while. The two share
+// what is on the heap, where most calls need not be.
+func (o *outgoing) withHedge(ctx context.Context, after time.Duration) error {
+	shared := new(outgoing)
+	*shared = *o
+	err := shared.hedged(ctx, after)
+	*o = *shared
+	return err
+}
+
 func (o *outgoing) hedged(ctx context.Context, after time.Duration) error {
 	if err := o.encode(); err != nil {
 		return err
@@ -111,7 +133,7 @@ func (o *outgoing) twin() *outgoing {
 	}
 	return &outgoing{
 		n: o.n, call: call, due: o.due, body: o.body, encoded: true, attempt: 1, isHedge: true,
-		policy: o.policy, priority: o.priority, nested: true,
+		stats: o.stats, priority: o.priority, nested: true,
 	}
 }
 

@@ -20,9 +20,9 @@ func (n *Node) route(ctx context.Context, call *rpc.Call) error {
 		return rpc.Errorf(rpc.Unavailable, "node %s is not running", n.cfg.Name)
 	}
 	defer n.calls.leave()
-	o := outgoing{n: n, call: call, policy: call.Spec.Policy().Or(n.cfg.Calls)}
+	o := outgoing{n: n, call: call, stats: n.methods.of(call.Spec.Name())}
 	o.inherit(ctx)
-	o.due, o.left = dueOf(ctx, call, o.policy.Timeout, n.started)
+	o.due, o.left, o.began = dueOf(ctx, call, n.cfg.Calls.Timeout, n.started)
 	_, bounded := ctx.Deadline()
 	o.endless = call.Spec.Streams() && !bounded && call.Timeout == 0 && call.Spec.Timeout() == 0
 	defer o.release()
@@ -32,12 +32,17 @@ func (n *Node) route(ctx context.Context, call *rpc.Call) error {
 	if err := checkMetadata(call); err != nil {
 		return err
 	}
-	n.budget.Deposit(n.since())
-	if err := o.carry(ctx); err != nil {
-		return o.repeated(ctx, err)
+	n.budget.Deposit()
+	err := o.carry(ctx)
+	if err != nil {
+		err = o.repeated(ctx, err)
 	}
-	return nil
+	o.stats.made(call.Dest.Kind, err, n.since()-o.began)
+	return err
 }
+
+// policy is how the call is made.
+func (o *outgoing) policy() rpc.CallPolicy { return o.call.Spec.Policy().Or(o.n.cfg.Calls) }
 
 // inherit takes over what the call has from the one that is being served.
 func (o *outgoing) inherit(ctx context.Context) {
@@ -58,7 +63,7 @@ func (o *outgoing) inherit(ctx context.Context) {
 // first if its policy says so.
 func (o *outgoing) carry(ctx context.Context) error {
 	if after := o.hedgeAfter(); after > 0 {
-		return o.hedged(ctx, after)
+		return o.withHedge(ctx, after)
 	}
 	return o.direct(ctx)
 }
@@ -86,9 +91,11 @@ func checkMetadata(call *rpc.Call) error {
 
 // dueOf is when a call must have ended: by its context, and by its own
 // timeout, else the method's, else the fallback. left is the time until then if
-// that is known without reading the clock again, else 0. start is any time in the
-// past: to count from it, one clock is read instead of two.
-func dueOf(ctx context.Context, call *rpc.Call, fallback time.Duration, start time.Time) (due time.Time, left time.Duration) {
+// that is known without reading the clock again, else 0. now is the time since
+// start, which is any time in the past: to count from it, one clock is read
+// instead of two.
+func dueOf(ctx context.Context, call *rpc.Call, fallback time.Duration, start time.Time) (due time.Time, left, now time.Duration) {
+	now = time.Since(start)
 	due, bounded := ctx.Deadline()
 	timeout := call.Timeout
 	if timeout == 0 && !bounded {
@@ -97,11 +104,11 @@ func dueOf(ctx context.Context, call *rpc.Call, fallback time.Duration, start ti
 		}
 	}
 	if timeout != 0 {
-		if t := start.Add(time.Since(start) + timeout); !bounded || t.Before(due) {
-			return t, timeout
+		if t := start.Add(now + timeout); !bounded || t.Before(due) {
+			return t, timeout, now
 		}
 	}
-	return due, 0
+	return due, 0, now
 }
 
 // fate is what became of one attempt.
@@ -130,6 +137,7 @@ type target struct {
 func (o *outgoing) send(ctx context.Context, t target) (f fate, owner string, err error) {
 	conn, err := o.connect(ctx, &t)
 	if err != nil {
+		t.peer.link.attempts.add(rpc.Unavailable)
 		return o.failed(ctx, t.name, err)
 	}
 	if !o.call.Spec.Streams() {
@@ -161,9 +169,11 @@ func (o *outgoing) send(ctx context.Context, t target) (f fate, owner string, er
 	}
 	reply, err := conn.Call(ctx, &req)
 	if err != nil {
+		t.peer.link.attempts.add(rpc.Unavailable)
 		return o.failed(ctx, t.name, err)
 	}
 	defer reply.Release()
+	t.peer.link.attempts.add(rpc.Code(reply.Code))
 	return o.answered(t.name, reply)
 }
 

@@ -18,6 +18,8 @@ type link struct {
 	// it is gone, and not only that this node cannot reach it.
 	avoid, gone atomic.Int64
 
+	attempts byCode // how attempts at calls ended
+
 	mu      sync.Mutex
 	asking  chan struct{} // closed when the question under way is answered; nil: there is none
 	alive   bool          // the last answer

@@ -89,7 +89,7 @@ func (o *outgoing) about(key info) rpc.Info {
 }
 
 // localInline runs a handler that never blocks on the caller's own goroutine.
-func (o *outgoing) localInline(ctx context.Context, key info, h *rpc.Handler, req any) error {
+func (o *outgoing) localInline(ctx context.Context, key info, h *handler, req any) error {
 	n := o.n
 	g := n.enter()
 	if g == nil {
@@ -113,7 +113,7 @@ func (c dueContext) Deadline() (time.Time, bool) { return c.due, true }
 
 // await waits for the handler's answer, or for the end of the call's time or
 // of the node, on which the handler is told by cancel.
-func (o *outgoing) await(ctx, hctx context.Context, cancel func(), h *rpc.Handler, answer <-chan result) error {
+func (o *outgoing) await(ctx, hctx context.Context, cancel func(), h *handler, answer <-chan result) error {
 	select {
 	case r := <-answer:
 		return o.localReply(h, r)
@@ -143,7 +143,7 @@ func (o *outgoing) stopped() error {
 // localRequest gives the request in the handler's type. A second attempt gets
 // one of its own: the caller may have its answer, and the request back, before
 // this handler returns.
-func (o *outgoing) localRequest(h *rpc.Handler) (any, error) {
+func (o *outgoing) localRequest(h *handler) (any, error) {
 	if o.call.Spec.SameTypes(h.Spec) && !o.isHedge {
 		return o.call.Req, nil
 	}
@@ -162,7 +162,7 @@ func (o *outgoing) localRequest(h *rpc.Handler) (any, error) {
 }
 
 // localReply takes the handler's reply in the caller's type.
-func (o *outgoing) localReply(h *rpc.Handler, r result) error {
+func (o *outgoing) localReply(h *handler, r result) error {
 	o.call.AnsweredBy(o.n.cfg.Name)
 	if r.err != nil {
 		o.answer, o.refused = rpc.AsError(r.err), false

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/meshnode/meshnode/internal/budget"
 	"github.com/meshnode/meshnode/internal/mprpc"
 	"github.com/meshnode/meshnode/membership"
 	"github.com/meshnode/meshnode/router"
@@ -43,7 +44,8 @@ type Node struct {
 	foreign  *mprpc.Gateway       // MessagePack-RPC clients
 	bodies   bodies
 	stats    stats
-	budget   budget
+	methods  methods
+	budget   *budget.Budget // of retries and hedges
 	prover   prover
 	turns    atomic.Uint64 // calls to any so far
 	pauses   atomic.Uint64 // waits between attempts so far: seeds their jitter
@@ -63,9 +65,10 @@ func New(cfg Config) (*Node, error) {
 	}
 	n := &Node{
 		cfg: cfg, log: cfg.Logger.With().Str("node", cfg.Name).Logger(),
-		calls: newGate(), started: time.Now(),
+		calls: newGate(), started: time.Now(), budget: budget.New(budget.Config{}),
 	}
 	n.running.Store(newGate())
+	n.methods.init()
 	n.boot = membership.NewBoot(time.Now(), rand.New(rand.NewPCG(cfg.RandSeed, 0)))
 	table, err := router.New(nil, cfg.Table)
 	if err != nil {
@@ -92,7 +95,9 @@ func New(cfg Config) (*Node, error) {
 
 // Register serves a method; it implements rpc.Registrar. Handlers may be added
 // at any time. The error says that the name is taken.
-func (n *Node) Register(h *rpc.Handler) error { return n.handlers.add(h) }
+func (n *Node) Register(h *rpc.Handler) error {
+	return n.handlers.add(&handler{Handler: h, stats: n.methods.of(h.Spec.Name())})
+}
 
 // Name is the node's name.
 func (n *Node) Name() string { return n.cfg.Name }

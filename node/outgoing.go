@@ -23,11 +23,12 @@ type outgoing struct {
 	pauses  int     // waited so far
 	last    error   // why the latest attempt failed
 
-	policy   rpc.CallPolicy
-	repeats  int        // sent again though that adds to the load
-	nested   bool       // it serves a call that was itself sent again
-	answer   *rpc.Error // the latest error that a node answered with
-	refused  bool       // that node refused it before any handler ran
+	stats    *methodStats
+	began    time.Duration // since the node's start
+	repeats  int           // sent again though that adds to the load
+	nested   bool          // it serves a call that was itself sent again
+	answer   *rpc.Error    // the latest error that a node answered with
+	refused  bool          // that node refused it before any handler ran
 	priority rpc.Priority
 	isHedge  bool              // a second attempt beside another
 	lost     loss              // how the latest attempt lost its peer

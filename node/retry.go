@@ -60,7 +60,7 @@ func (o *outgoing) again() (bool, string) {
 	switch {
 	case o.nested:
 		return false, "it serves a call that is itself a retry"
-	case o.repeats >= o.policy.Retries:
+	case o.repeats >= o.policy().Retries:
 		return false, "its retries are used up"
 	case !o.n.budget.Withdraw(o.n.since()):
 		o.n.stats.add(BudgetExhausted)
@@ -87,12 +87,13 @@ func (o *outgoing) mayRepeat(cause error) error {
 // repeated goes on with a call that was answered with an error: it sends it
 // again as long as that makes sense, and gives what came of it in the end.
 func (o *outgoing) repeated(ctx context.Context, err error) error {
+	policy := o.policy()
 	for err != nil {
 		after, makesSense := o.repeatable(err)
 		if !makesSense {
 			return err
 		}
-		wait := after + o.n.jitter(min(o.policy.Backoff<<min(o.repeats, 16), o.policy.MaxBackoff))
+		wait := after + o.n.jitter(min(policy.Backoff<<min(o.repeats, 16), policy.MaxBackoff))
 		if wait >= time.Until(o.due) {
 			return err
 		}

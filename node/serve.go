@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/meshnode/meshnode/rpc"
 	"github.com/meshnode/meshnode/transport"
@@ -34,7 +35,7 @@ func (n *Node) Inline(in *transport.Incoming) bool {
 
 // ServeCall serves a call from a peer; it implements transport.Handler.
 func (n *Node) ServeCall(in *transport.Incoming) {
-	h, looked := in.Found.(*rpc.Handler)
+	h, looked := in.Found.(*handler)
 	if !looked {
 		h = n.handlers.findBytes(in.Method)
 	}
@@ -91,7 +92,7 @@ func shapeOf(s *rpc.Spec) string {
 }
 
 // contextOf gives a handler's context.
-func (n *Node) contextOf(in *transport.Incoming, h *rpc.Handler, key info) *servedContext {
+func (n *Node) contextOf(in *transport.Incoming, h *handler, key info) *servedContext {
 	ctx, reused := in.Scratch.(*servedContext)
 	if !reused {
 		ctx = new(servedContext)
@@ -130,7 +131,7 @@ func (n *Node) requestOf(spec *rpc.Spec, in *transport.Incoming) (any, error) {
 }
 
 // answer sends a handler's reply or error.
-func (n *Node) answer(in *transport.Incoming, h *rpc.Handler, key info, reply any, err error) {
+func (n *Node) answer(in *transport.Incoming, h *handler, key info, reply any, err error) {
 	if err == nil {
 		if err = n.answerOK(in, h, key, reply); err == nil {
 			return
@@ -146,7 +147,7 @@ func (n *Node) answer(in *transport.Incoming, h *rpc.Handler, key info, reply an
 }
 
 // answerOK sends a handler's reply. The error says that it cannot be encoded.
-func (n *Node) answerOK(in *transport.Incoming, h *rpc.Handler, key info, reply any) error {
+func (n *Node) answerOK(in *transport.Incoming, h *handler, key info, reply any) error {
 	if body, ok := reply.(*[]byte); ok && body != nil && h.Spec.RawReply() {
 		n.replyBody(in, h.Spec, key, *body)
 		return nil
@@ -170,13 +171,16 @@ func (n *Node) replyBody(in *transport.Incoming, spec *rpc.Spec, key info, body 
 		_ = in.Reply(transport.CodeOK, nil, body)
 		return
 	}
+	meta := in.ReplyMeta()
+	meta.StandIn, meta.Load = key.standIn, uint32(n.endpoint.Serving())
+	if how == rpc.NoCompression {
+		_ = in.Reply(transport.CodeOK, meta, body)
+		return
+	}
 	buf := n.buffer()
 	defer n.recycle(buf)
-	meta := transport.Meta{
-		Partition: transport.NoPartition, StandIn: key.standIn, Load: uint32(n.endpoint.Serving()),
-	}
 	body, *buf, meta.Encoding = n.bodies.shrink(*buf, body, how)
-	_ = in.Reply(transport.CodeOK, &meta, body)
+	_ = in.Reply(transport.CodeOK, meta, body)
 }
 
 // maxMessage bounds an error's text on the wire, in bytes; the rest of a
@@ -192,13 +196,22 @@ func cut(text string) string {
 
 // run runs a handler behind the server interceptors. A panic ends the call,
 // not the node; its stack stays in this node's log.
-func (n *Node) run(ctx handlerContext, h *rpc.Handler, req any) (any, error) {
+func (n *Node) run(ctx handlerContext, h *handler, req any) (any, error) {
+	timed := !h.Spec.Inline() // which takes less time than looking at the clock
+	var start time.Duration
+	if timed {
+		start = n.since()
+	}
 	reply, err := rpc.Guard(func() (any, error) {
-		return rpc.ChainServer(ctx, n.cfg.Server, ctx.about(), h, req)
+		return rpc.ChainServer(ctx, n.cfg.Server, ctx.about(), h.Handler, req)
 	})
 	if err != nil {
 		err = n.panicked(ctx.about(), err)
 	}
+	if timed {
+		h.stats.running.Observe(n.since() - start)
+	}
+	h.stats.served.add(rpc.CodeOf(err))
 	return reply, err
 }
 
@@ -225,7 +238,7 @@ func (n *Node) panicked(about *rpc.Info, err error) error {
 
 // admit decides whether this node serves a call, by its key. If not, it has
 // answered it.
-func (n *Node) admit(in *transport.Incoming, h *rpc.Handler) (info, bool) {
+func (n *Node) admit(in *transport.Incoming, h *handler) (info, bool) {
 	if in.Meta.Partition == transport.NoPartition {
 		return info{}, true
 	}

@@ -101,7 +101,7 @@ func recvError(err error) error {
 }
 
 // localStream opens a stream to this very node.
-func (o *outgoing) localStream(ctx context.Context, key info, h *rpc.Handler) error {
+func (o *outgoing) localStream(ctx context.Context, key info, h *handler) error {
 	n := o.n
 	g := n.enter()
 	if g == nil {
@@ -133,7 +133,7 @@ func (o *outgoing) localStream(ctx context.Context, key info, h *rpc.Handler) er
 }
 
 // serveStream serves a stream that a peer opened.
-func (n *Node) serveStream(in *transport.Incoming, h *rpc.Handler, key info) {
+func (n *Node) serveStream(in *transport.Incoming, h *handler, key info) {
 	ctx := n.contextOf(in, h, key)
 	if g := n.enter(); g != nil {
 		defer g.leave()
@@ -159,7 +159,7 @@ func (c *Client) Open(ctx context.Context, call *rpc.Call) error {
 	if err := checkMetadata(call); err != nil {
 		return err
 	}
-	due, _ := dueOf(ctx, call, 0, c.started)
+	due, _, _ := dueOf(ctx, call, 0, c.started)
 	req := transport.Request{Method: call.Spec.Name(), Deadline: due, Accept: c.timeout}
 	req.Meta = transport.Meta{Partition: transport.NoPartition, User: pairsOf(call.Metadata)}
 	conn, err := c.peer.Conn(ctx)

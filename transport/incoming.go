@@ -48,6 +48,8 @@ type Incoming struct {
 	parts   *inbound
 	head    wire.Header
 
+	meta Meta // of the reply, for ReplyMeta
+
 	ctx       *CallContext // under serving.mu until the call is done
 	cancelled error        // the same
 	stream    *Stream      // the same; nil: a call with one request and one reply
@@ -110,6 +112,13 @@ func (in *Incoming) Reply(code uint64, meta *Meta, body []byte) error {
 		in.ctx.end(context.Canceled) // the connection's end no longer reaches it
 	}
 	return err
+}
+
+// ReplyMeta gives an empty meta for Reply that costs no memory. It is the call's
+// own, and valid until ServeCall returns.
+func (in *Incoming) ReplyMeta() *Meta {
+	in.meta = Meta{Partition: NoPartition}
+	return &in.meta
 }
 
 func (ep *Endpoint) getIncoming(c *Conn) *Incoming {

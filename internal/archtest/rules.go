@@ -47,7 +47,7 @@ func House() Rules {
 		Packages:   housePackages(),
 		TestLibs:   []string{"go.uber.org/goleak", "pgregory.net/rapid"},
 		Bans:       houseBans(),
-		Pure:       []string{"router", "internal/wire", "internal/pack"},
+		Pure:       []string{"router/...", "internal/wire", "internal/pack", "internal/budget", "internal/metrics"},
 		Public:     []string{"certs", "transport", "rpc", "router", "membership", "node"},
 		BadNames:   []string{"util", "common", "helper", "manager"},
 		MaxLines:   400,
@@ -84,11 +84,13 @@ func housePackages() map[string]Row {
 			Forbid: []string{"net/http/...", "net/rpc/...", "crypto/tls", "os/exec"},
 			Tests:  []string{msgpack},
 		},
+		"internal/budget":   {Forbid: append([]string{"runtime"}, sockets...)},
+		"internal/metrics":  {Forbid: append([]string{"runtime"}, sockets...)},
 		"internal/compress": {External: []string{compress}, Forbid: sockets},
 		"router":            {External: []string{xxhash}, Forbid: append(clocks, sockets...)},
 		"membership":        {Internal: []string{"transport"}, External: []string{memberlist, msgpack, zerolog}},
 		"node": {
-			Internal: []string{"rpc", "router", "membership", "transport", "internal/compress", "internal/mprpc"},
+			Internal: []string{"rpc", "router", "membership", "transport", "internal/budget", "internal/compress", "internal/metrics", "internal/mprpc"},
 			External: []string{zerolog, msgpack},
 		},
 		"cmd/meshnode/...": {

@@ -1,0 +1,148 @@
+// Package budget bounds how much load retries may add: a token bucket that
+// every call fills a little and every retry takes from.
+//
+//	b := budget.New(budget.Config{})
+//	b.Deposit()                       // with each call
+//	if b.Withdraw(time.Since(start))  // before each retry or hedge
+//
+// The idea is that of Finagle's RetryBudget: a share of the calls, so that many
+// failures add at most that share to the load, and a small rate, so that a node
+// with few calls can retry at all.
+//
+// # Concurrency
+//
+// All methods may be called from any number of goroutines. Deposit is one atomic
+// addition; Withdraw takes a lock. The package has no clock and starts nothing.
+package budget
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Defaults of Config.
+const (
+	DefaultRatio  = 0.2 // retries for each call
+	DefaultRate   = 10  // retries for each second, besides
+	DefaultWindow = 10 * time.Second
+)
+
+// Config says how much is allowed. The zero value stands for the defaults.
+type Config struct {
+	Ratio  float64       // retries for each call; 0: DefaultRatio
+	Rate   float64       // retries for each second, besides; 0: DefaultRate
+	Window time.Duration // what was not used is kept for so long; 0: DefaultWindow
+}
+
+// Budget is a token bucket. Make it with New.
+//
+// Invariant: over any span of time, Withdraw succeeds at most Ratio times the
+// deposits in that span and the window before it, and Rate times the length of
+// both.
+type Budget struct {
+	cfg   Config
+	calls atomic.Uint64 // deposits so far
+
+	mu    sync.Mutex
+	begun time.Duration // when the slot began that deposits go to now
+	seen  uint64        // calls when it began
+	now   float64       // left of the slot's tokens, without the deposits since it began
+	kept  [slots]float64
+}
+
+// slots is how many parts a window has: what is older than a window goes part
+// by part.
+const slots = 10
+
+// New gives a full bucket: what Rate fills in a window.
+func New(cfg Config) *Budget {
+	if cfg.Ratio == 0 {
+		cfg.Ratio = DefaultRatio
+	}
+	if cfg.Rate == 0 {
+		cfg.Rate = DefaultRate
+	}
+	if cfg.Window <= 0 {
+		cfg.Window = DefaultWindow
+	}
+	b := &Budget{cfg: cfg}
+	for i := range b.kept {
+		b.kept[i] = b.perSlot()
+	}
+	return b
+}
+
+// perSlot is what Rate fills in one slot.
+func (b *Budget) perSlot() float64 { return b.cfg.Rate * b.cfg.Window.Seconds() / slots }
+
+// Deposit notes a call.
+func (b *Budget) Deposit() { b.calls.Add(1) }
+
+// Withdraw takes the token of one retry, if there is one. now is the time since
+// any fixed moment; it does not go back.
+func (b *Budget) Withdraw(now time.Duration) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.advance(now)
+	b.deposit()
+	for i := range b.kept { // the oldest first
+		if b.kept[i] >= 1 {
+			b.kept[i]--
+			return true
+		}
+	}
+	if b.now >= 1 {
+		b.now--
+		return true
+	}
+	return b.gather()
+}
+
+// Left gives the tokens that are left.
+func (b *Budget) Left(now time.Duration) float64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.advance(now)
+	b.deposit()
+	sum := b.now
+	for _, kept := range b.kept {
+		sum += kept
+	}
+	return sum
+}
+
+// deposit turns the calls since the last look into tokens.
+func (b *Budget) deposit() {
+	calls := b.calls.Load()
+	b.now += float64(calls-b.seen) * b.cfg.Ratio
+	b.seen = calls
+}
+
+// gather makes one token of what is left over in all slots.
+func (b *Budget) gather() bool {
+	sum := b.now
+	for _, kept := range b.kept {
+		sum += kept
+	}
+	if sum < 1 {
+		return false
+	}
+	b.kept, b.now = [slots]float64{}, sum-1
+	return true
+}
+
+// advance moves on to the slot of now. Deposits of several slots without a look
+// count for the one in which they are found.
+func (b *Budget) advance(now time.Duration) {
+	slot := b.cfg.Window / slots
+	passed := int64((now - b.begun) / slot)
+	if passed <= 0 {
+		return
+	}
+	b.begun += time.Duration(passed) * slot
+	for range min(passed, slots+1) {
+		copy(b.kept[:], b.kept[1:])
+		b.kept[slots-1], b.now = b.now, b.perSlot()
+	}
+}

@@ -1,0 +1,184 @@
+package node
+
+import (
+	"io"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/meshnode/meshnode/internal/metrics"
+	"github.com/meshnode/meshnode/rpc"
+)
+
+const (
+	// maxMethods is how many methods have counters of their own. Names come
+	// from gateways and clients, too: those beyond share one set.
+	maxMethods = 1000
+	// otherMethods is what that set is called.
+	otherMethods = "(other)"
+	// codeCount is how many codes are told apart: those that are known, by their
+	// numbers, and all others.
+	codeCount = int(rpc.NotOwner) + 2
+	destKinds = int(rpc.ToOwners) + 1
+)
+
+// byCode counts calls by how they ended.
+type byCode [codeCount]metrics.Counter
+
+func (c *byCode) add(code rpc.Code) { c[min(uint64(code), uint64(codeCount-1))].Add(1) }
+
+// each gives what was counted, by the names of the codes.
+func (c *byCode) each(yield func(code string, n uint64)) {
+	for i := range c {
+		if n := c[i].Load(); n > 0 {
+			name := "other"
+			if i < codeCount-1 {
+				name = rpc.Code(i).String()
+			}
+			yield(name, n)
+		}
+	}
+}
+
+// methodStats is what a node counts of one method, as a caller and as a server.
+type methodStats struct {
+	name   string
+	called [destKinds]byCode
+	took   metrics.Histogram // calls made, from beginning to end
+	p95    *metrics.Recent   // of took
+
+	served  byCode
+	running metrics.Histogram // handlers that are not inline
+}
+
+func newMethodStats(name string) *methodStats {
+	m := &methodStats{name: name}
+	m.p95 = metrics.NewRecent(&m.took, 0.95)
+	return m
+}
+
+// methods are the counters of all methods. Reading is lock-free: the map is
+// replaced, never changed.
+//
+// Invariant: it has at most maxMethods entries and otherMethods.
+type methods struct {
+	mu  sync.Mutex
+	all atomic.Pointer[map[string]*methodStats]
+}
+
+func (m *methods) init() {
+	m.all.Store(&map[string]*methodStats{otherMethods: newMethodStats(otherMethods)})
+}
+
+// of gives the counters of a method.
+func (m *methods) of(name string) *methodStats {
+	if s := (*m.all.Load())[name]; s != nil {
+		return s
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all := *m.all.Load()
+	if s := all[name]; s != nil {
+		return s
+	}
+	if len(all) > maxMethods {
+		return all[otherMethods]
+	}
+	next := maps.Clone(all)
+	next[name] = newMethodStats(name)
+	m.all.Store(&next)
+	return next[name]
+}
+
+// sorted gives the counters by name.
+func (m *methods) sorted() []*methodStats {
+	all := *m.all.Load()
+	sorted := make([]*methodStats, 0, len(all))
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		sorted = append(sorted, all[name])
+	}
+	return sorted
+}
+
+// made counts a call that this node made.
+func (m *methodStats) made(kind rpc.DestKind, err error, took time.Duration) {
+	m.called[kind].add(rpc.CodeOf(err))
+	m.took.Observe(took)
+}
+
+// WriteMetrics writes everything that the node counts and times in the text
+// format of Prometheus, version 0.0.4: what an HTTP handler for /metrics needs.
+func (n *Node) WriteMetrics(out io.Writer) error {
+	w := metrics.NewWriter(out)
+	all := n.methods.sorted()
+	w.Family("meshnode_calls_total", "Calls made, by method, code and kind of destination.", metrics.KindCounter)
+	for _, m := range all {
+		for kind := range m.called {
+			m.called[kind].each(func(code string, count uint64) {
+				w.Counter(count, "method", m.name, "code", code, "destination", rpc.DestKind(kind).String())
+			})
+		}
+	}
+	w.Family("meshnode_call_seconds", "How long calls took that were made, with all attempts.", metrics.KindHistogram)
+	writeHistograms(w, all, func(m *methodStats) *metrics.Histogram { return &m.took })
+	w.Family("meshnode_served_total", "Calls served, by method and code.", metrics.KindCounter)
+	for _, m := range all {
+		m.served.each(func(code string, count uint64) { w.Counter(count, "method", m.name, "code", code) })
+	}
+	w.Family("meshnode_handler_seconds", "How long handlers ran that are not inline.", metrics.KindHistogram)
+	writeHistograms(w, all, func(m *methodStats) *metrics.Histogram { return &m.running })
+	n.writePeers(w)
+	n.writeGauges(w)
+	counters := n.Stats()
+	for _, name := range slices.Sorted(maps.Keys(counters)) {
+		w.Family("meshnode_"+name+"_total", "See docs/operating.md.", metrics.KindCounter)
+		w.Counter(counters[name])
+	}
+	return w.Flush()
+}
+
+func writeHistograms(w *metrics.Writer, all []*methodStats, of func(*methodStats) *metrics.Histogram) {
+	for _, m := range all {
+		var s metrics.Snapshot
+		if of(m).Snapshot(&s); s.Count() > 0 {
+			w.Histogram(&s, "method", m.name)
+		}
+	}
+}
+
+// writePeers writes the attempts by peer.
+func (n *Node) writePeers(w *metrics.Writer) {
+	v := n.view.Load()
+	w.Family("meshnode_attempts_total", "Attempts at calls that reached a peer or failed to, by code.", metrics.KindCounter)
+	for _, name := range slices.Sorted(maps.Keys(v.peers)) {
+		v.peers[name].link.attempts.each(func(code string, count uint64) { w.Counter(count, "peer", name, "code", code) })
+	}
+}
+
+// writeGauges writes what goes up and down.
+func (n *Node) writeGauges(w *metrics.Writer) {
+	v := n.view.Load()
+	for _, g := range []struct {
+		name, help string
+		value      float64
+	}{
+		{"meshnode_members", "Live members.", float64(len(v.members.Members))},
+		{"meshnode_owners", "Members of the ownership table.", float64(v.table.Len())},
+		{"meshnode_owned_partitions", "Partitions that this node owns.", float64(len(v.table.Owned(n.cfg.Name)))},
+		{"meshnode_ready", "Whether the node routes and serves calls with a key.", oneIf(v.ready)},
+		{"meshnode_retry_budget", "Retries and hedges that the budget allows now.", n.budget.Left(n.since())},
+		{"meshnode_serving", "Calls of peers being served.", float64(n.endpoint.Serving())},
+	} {
+		w.Family(g.name, g.help, metrics.KindGauge)
+		w.Gauge(g.value)
+	}
+}
+
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
