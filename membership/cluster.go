@@ -31,6 +31,8 @@ type Cluster struct {
 	join      joiner
 	failed    chan error
 
+	suspicions chan suspicion
+
 	ctx    context.Context // from New to Stop
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
@@ -76,7 +78,9 @@ func New(cfg Config) (*Cluster, error) {
 		conflicts: conflicts{ch: make(chan conflict, conflictBacklog)},
 		join:      joiner{wake: make(chan struct{}, 1)},
 		failed:    make(chan error, 1),
-		life:      lifecycle{stopped: make(chan struct{})},
+
+		suspicions: make(chan suspicion, suspicionBacklog),
+		life:       lifecycle{stopped: make(chan struct{})},
 	}
 	for _, text := range cfg.Seeds {
 		seed, err := ParseSeed(text)
@@ -128,6 +132,7 @@ func (c *Cluster) start() error {
 	c.tasks.Go(c.publishLoop)
 	c.tasks.Go(c.conflictLoop)
 	c.tasks.Go(c.seekLoop)
+	c.tasks.Go(c.suspectLoop)
 	return nil
 }
 

@@ -65,6 +65,9 @@ func (d delegate) NotifyAlive(n *memberlist.Node) error {
 		return fmt.Errorf("%w: name %q or address %v", ErrBadMeta, n.Name, nodeAddr(n))
 	}
 	_, err := d.c.compatible(n.Name, n.Meta)
+	if err != nil && d.c.quiet.allow("alive", time.Now()) {
+		d.c.log.Warn().Err(err).Stringer("addr", nodeAddr(n)).Msg("kept out a member")
+	}
 	return err
 }
 
@@ -122,8 +125,7 @@ func (c *Cluster) compatible(name string, encoded []byte) (Meta, error) {
 			ErrProtocolMismatch, name, meta.Protocol, want.Min, want.Max)
 	}
 	if meta.Params != c.cfg.Meta.Params {
-		return meta, fmt.Errorf("%w: member %q has %v, this node %v",
-			ErrParamsMismatch, name, meta.Params, c.cfg.Meta.Params)
+		return meta, fmt.Errorf("%w: member %q has %s", ErrParamsMismatch, name, meta.Params.against(c.cfg.Meta.Params))
 	}
 	return meta, nil
 }

@@ -81,12 +81,13 @@ func TestPermanentRefusals(t *testing.T) {
 		name string
 		edit func(*Config)
 		want error
+		text string // of the error
 	}{
-		{"cluster", func(c *Config) { c.Cluster = "other" }, ErrClusterMismatch},
-		{"key", func(c *Config) { c.GossipKey = key }, ErrGossipKeyMismatch},
-		{"params", func(c *Config) { c.Meta.Params.Partitions = 64 }, ErrParamsMismatch},
-		{"slack", func(c *Config) { c.Meta.Params.SlackPermille = 7 }, ErrParamsMismatch},
-		{"protocol", func(c *Config) { c.Meta.Protocol = 9 }, ErrProtocolMismatch},
+		{"cluster", func(c *Config) { c.Cluster = "other" }, ErrClusterMismatch, ""},
+		{"key", func(c *Config) { c.GossipKey = key }, ErrGossipKeyMismatch, ""},
+		{"params", func(c *Config) { c.Meta.Params.Partitions = 64 }, ErrParamsMismatch, "16384 partitions, this node 64"},
+		{"slack", func(c *Config) { c.Meta.Params.SlackPermille = 7 }, ErrParamsMismatch, "a slack of 50‰, this node 7‰"},
+		{"protocol", func(c *Config) { c.Meta.Protocol = 9 }, ErrProtocolMismatch, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			l := newLab(t)
@@ -97,7 +98,7 @@ func TestPermanentRefusals(t *testing.T) {
 			tt.edit(&cfg)
 			c := l.open(cfg, netip.AddrPort{})
 			err := c.joinError(10 * time.Second)
-			if !errors.Is(err, tt.want) || errors.Is(err, context.DeadlineExceeded) {
+			if !errors.Is(err, tt.want) || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), tt.text) {
 				t.Fatalf("got %v, want %v early", err, tt.want)
 			}
 			var seeds SeedErrors
@@ -249,7 +250,7 @@ func TestNewChecksItsConfig(t *testing.T) {
 		{"protocol", func(c *Config) { c.Protocols = ProtocolRange{2, 3} }, ErrConfig, "own protocol 1 is outside 2 to 3"},
 		{"weight", func(c *Config) { c.Meta.Weight = 1e9 }, ErrBadMeta, "weight"},
 		{"zone", func(c *Config) { c.Meta.Zone = "a\nb" }, ErrBadMeta, "zone"},
-		{"large", func(c *Config) { c.Meta.Zone = strings.Repeat("z", 500) }, ErrMetaTooLarge, "the zone is 500; the limit is 512"},
+		{"large", func(c *Config) { c.Meta.Zone = strings.Repeat("z", 500) }, ErrMetaTooLarge, "the zone is 500 and the services that are down are 0; the limit is 512"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			cfg := good

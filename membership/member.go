@@ -48,6 +48,8 @@ type Member struct {
 	Incarnation uint32
 	Protocol    uint16
 	Params      TableParams
+	// Down are the services that the member says it cannot serve now.
+	Down Services
 	// Since is when this node learned of this process or, of a member that is
 	// dead or left, of its end; zero if it does not remember.
 	Since time.Time

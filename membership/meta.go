@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"slices"
+	"strings"
 
 	"github.com/hashicorp/memberlist"
 	"github.com/vmihailenco/msgpack/v5"
@@ -23,7 +25,8 @@ const (
 // at the end without a new format; readers pass over those they don't know.
 const metaFormat = 1
 
-// metaFields is how many elements this version writes and needs.
+// metaFields is how many elements this version needs, and writes if nothing is
+// down.
 const metaFields = 8
 
 // State is what a member says about itself.
@@ -72,6 +75,18 @@ func (p TableParams) String() string {
 	return fmt.Sprintf("%d partitions with %d‰ slack", p.Partitions, p.SlackPermille)
 }
 
+// against names what differs from the parameters of this node.
+func (p TableParams) against(own TableParams) string {
+	var parts []string
+	if p.Partitions != own.Partitions {
+		parts = append(parts, fmt.Sprintf("%d partitions, this node %d", p.Partitions, own.Partitions))
+	}
+	if p.SlackPermille != own.SlackPermille {
+		parts = append(parts, fmt.Sprintf("a slack of %d‰, this node %d‰", p.SlackPermille, own.SlackPermille))
+	}
+	return strings.Join(parts, "; ")
+}
+
 // Meta is what every member tells the others about itself, besides its name
 // and address.
 type Meta struct {
@@ -81,6 +96,43 @@ type Meta struct {
 	State    State
 	Protocol uint16 // version of the mesh protocol
 	Params   TableParams
+	// Down are the services that the member cannot serve now; see Services.
+	Down Services
+}
+
+// Services is a set of names of services, such as "greeter": sorted, with a
+// space between each two. It is comparable, and the zero value is empty.
+type Services string
+
+// ServicesOf gives the set of some names.
+func ServicesOf(names ...string) Services {
+	sorted := slices.Compact(slices.Sorted(slices.Values(names)))
+	return Services(strings.Join(sorted, " "))
+}
+
+// Names gives the names in the set, sorted, in a new slice.
+func (s Services) Names() []string { return strings.Fields(string(s)) }
+
+// Has tells whether a service is in the set.
+func (s Services) Has(name string) bool {
+	for len(s) > 0 {
+		first, rest, _ := strings.Cut(string(s), " ")
+		if first == name {
+			return true
+		}
+		s = Services(rest)
+	}
+	return false
+}
+
+// valid tells whether s is what ServicesOf gives for names of printable ASCII.
+func (s Services) valid() bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return s == ServicesOf(s.Names()...)
 }
 
 // validate returns nil, or ErrBadMeta with what is wrong.
@@ -93,12 +145,16 @@ func (m *Meta) validate() error {
 			return fmt.Errorf("%w: zone %q holds %q", ErrBadMeta, m.Zone, r)
 		}
 	}
+	if !m.Down.valid() {
+		return fmt.Errorf("%w: services %q are no sorted set of names in printable ASCII", ErrBadMeta, m.Down)
+	}
 	return nil
 }
 
 // Encode gives the metadata as a msgpack array: format, boot, zone, weight,
-// state, protocol, partitions, slack. Errors: ErrBadMeta for a weight out of
-// range or an unprintable zone, ErrMetaTooLarge with the sizes.
+// state, protocol, partitions, slack and, if any are, the services that are
+// down. Errors: ErrBadMeta for a weight out of range or an unprintable zone or
+// service, ErrMetaTooLarge with the sizes.
 func (m Meta) Encode() ([]byte, error) {
 	if m.Weight == 0 {
 		m.Weight = 1
@@ -106,9 +162,13 @@ func (m Meta) Encode() ([]byte, error) {
 	if err := m.validate(); err != nil {
 		return nil, err
 	}
+	fields := metaFields
+	if m.Down != "" {
+		fields++
+	}
 	var buf bytes.Buffer // never fails a write
 	enc := msgpack.NewEncoder(&buf)
-	_ = enc.EncodeArrayLen(metaFields)
+	_ = enc.EncodeArrayLen(fields)
 	_ = enc.EncodeUint(metaFormat)
 	_ = enc.EncodeUint(m.Boot)
 	_ = enc.EncodeString(m.Zone)
@@ -117,9 +177,12 @@ func (m Meta) Encode() ([]byte, error) {
 	_ = enc.EncodeUint(uint64(m.Protocol))
 	_ = enc.EncodeUint(uint64(m.Params.Partitions))
 	_ = enc.EncodeUint(uint64(m.Params.SlackPermille))
+	if m.Down != "" {
+		_ = enc.EncodeString(string(m.Down))
+	}
 	if buf.Len() > MetaLimit {
-		return nil, fmt.Errorf("%w: %d bytes, of which the zone is %d; the limit is %d, so shorten the zone by %d",
-			ErrMetaTooLarge, buf.Len(), len(m.Zone), MetaLimit, buf.Len()-MetaLimit)
+		return nil, fmt.Errorf("%w: %d bytes, of which the zone is %d and the services that are down are %d; the limit is %d, "+
+			"so shorten these by %d", ErrMetaTooLarge, buf.Len(), len(m.Zone), len(m.Down), MetaLimit, buf.Len()-MetaLimit)
 	}
 	return buf.Bytes(), nil
 }
@@ -151,7 +214,10 @@ func DecodeMeta(b []byte) (Meta, error) {
 			SlackPermille: uint16(in.uint("slack", math.MaxUint16)),
 		},
 	}
-	if in.err == nil && n == metaFields && in.r.Len() > 0 {
+	if n > metaFields {
+		m.Down = Services(in.text("down"))
+	}
+	if in.err == nil && n <= metaFields+1 && in.r.Len() > 0 {
 		in.fail(fmt.Sprintf("%d bytes after the last element", in.r.Len()))
 	}
 	if in.err != nil {

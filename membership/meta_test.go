@@ -23,6 +23,7 @@ func anyMeta() *rapid.Generator[Meta] {
 				Partitions:    rapid.Uint32().Draw(t, "partitions"),
 				SlackPermille: rapid.Uint16().Draw(t, "slack"),
 			},
+			Down: ServicesOf(rapid.SliceOfN(rapid.StringMatching(`[a-z]{1,8}`), 0, 5).Draw(t, "down")...),
 		}
 	})
 }
@@ -70,7 +71,12 @@ func TestDecodeMeta(t *testing.T) {
 		text string // of the error; empty: want is decoded
 	}{
 		{"good", metaArray(t, good...), ""},
-		{"later version", metaArray(t, append(good, "new", []any{1, map[string]any{"a": nil}})...), ""},
+		{"later version", metaArray(t, append(good, "", "new", []any{1, map[string]any{"a": nil}})...), ""},
+		{"services out of order", metaArray(t, append(good, "b a")...), "no sorted set"},
+		{"services twice", metaArray(t, append(good, "a a")...), "no sorted set"},
+		{"services with odd spaces", metaArray(t, append(good, " a")...), "no sorted set"},
+		{"services unprintable", metaArray(t, append(good, "a\x00")...), "no sorted set"},
+		{"services type", metaArray(t, append(good, 7)...), "down is not a string"},
 		{"empty", nil, "array"},
 		{"nil", []byte{0xc0}, "array"},
 		{"map", []byte{0x80}, "array"},
@@ -145,4 +151,22 @@ func FuzzDecodeMeta(f *testing.F) {
 			t.Fatalf("%+v became %+v, %v", m, back, err)
 		}
 	})
+}
+
+func TestServices(t *testing.T) {
+	s := ServicesOf("greeter", "cart", "greeter", "a")
+	if s != "a cart greeter" || !s.Has("a") || !s.Has("cart") || !s.Has("greeter") || s.Has("art") || s.Has("") {
+		t.Errorf("got %q", s)
+	}
+	if Services("").Has("") || len(Services("").Names()) != 0 {
+		t.Error("the empty set holds something")
+	}
+	m := Meta{Boot: 1, Down: s}
+	b, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := DecodeMeta(b); err != nil || got.Down != s {
+		t.Errorf("got %+v, %v", got, err)
+	}
 }

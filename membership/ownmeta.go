@@ -50,7 +50,7 @@ func (c *Cluster) SetState(s State) error {
 	return c.UpdateMeta(func(m *Meta) { m.State = s })
 }
 
-// UpdateMeta changes this node's zone, weight or state and gossips that; the
+// UpdateMeta changes this node's zone, weight, state or services and gossips that; the
 // boot id, the protocol and the table parameters stay. It does not wait for
 // the news to spread. Before Start it changes what Start tells. Errors:
 // ErrBadMeta, ErrMetaTooLarge, ErrLeft, ErrNotRunning after Stop.

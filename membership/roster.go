@@ -49,7 +49,7 @@ func toMember(n *memberlist.Node) (Member, error) {
 func newMember(name string, addr netip.AddrPort, meta Meta) Member {
 	return Member{
 		Name: name, Addr: addr, Zone: meta.Zone, Weight: meta.Weight, State: meta.State,
-		Boot: meta.Boot, Protocol: meta.Protocol, Params: meta.Params,
+		Boot: meta.Boot, Protocol: meta.Protocol, Params: meta.Params, Down: meta.Down,
 	}
 }
 

@@ -79,8 +79,7 @@ func lossOf(err error) loss {
 // pastOwner makes one attempt at an owner that is not the first, in the place
 // of those before it.
 func (o *outgoing) pastOwner(ctx context.Context, v *view, w *walk, partition uint32) (fate, string, error) {
-	var few [maxOwners]string
-	owners := v.table.Owners(partition, maxOwners, few[:0])
+	owners := v.ownersOf(partition, maxOwners, o.call.Spec.Name())
 	if w.past >= len(owners) {
 		return unsent, "", rpc.Errorf(rpc.Unavailable, "no owner of the key could be reached")
 	}
@@ -162,5 +161,8 @@ func (n *Node) cutOff(v *view, owner string, hedge bool) {
 
 // suspect tells gossip that the process of p does not answer.
 func (n *Node) suspect(p *peer) {
-	n.stats.add(Suspicions)
+	if cluster := n.cluster.Load(); cluster != nil {
+		n.stats.add(Suspicions)
+		cluster.Suspect(p.Name(), p.boot)
+	}
 }

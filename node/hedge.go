@@ -147,7 +147,7 @@ func (o *outgoing) elsewhere(ctx context.Context) error {
 		return errNowhere
 	}
 	partition := v.table.Partition(o.call.Dest.Key)
-	if v.table.Owner(partition) == o.n.cfg.Name {
+	if v.ownerOf(partition, o.call.Spec.Name()) == o.n.cfg.Name {
 		return errNowhere
 	}
 	for w := (walk{past: 1, redialed: true}); ; {

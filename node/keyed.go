@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"slices"
 
 	"github.com/meshnode/meshnode/rpc"
 	"github.com/meshnode/meshnode/transport"
@@ -57,7 +58,7 @@ func (o *outgoing) step(ctx context.Context, v *view, w *walk) (fate, string, er
 		return unsent, "", rpc.Errorf(rpc.Unavailable, "node %s is not ready: %s", self, o.n.why(v))
 	}
 	partition := v.table.Partition(o.call.Dest.Key)
-	owner := v.table.Owner(partition)
+	owner := v.ownerOf(partition, o.call.Spec.Name())
 	if owner == self {
 		// Our own table decides what we execute, whatever a peer believes.
 		f, err := o.local(ctx, info{keyed: true, partition: partition})
@@ -121,7 +122,7 @@ func (o *outgoing) toPeer(ctx context.Context) error {
 // each candidate once, from where the policy begins.
 func (o *outgoing) toAny(ctx context.Context) error {
 	v := o.n.view.Load()
-	names, start, err := o.n.candidates(v, o.call.Dest.Policy)
+	names, start, err := o.n.candidates(v, o.call.Dest.Policy, o.call.Spec.Name())
 	if err != nil {
 		return err
 	}
@@ -158,8 +159,11 @@ func (o *outgoing) toAny(ctx context.Context) error {
 
 // candidates gives the nodes that calls to any may go to, and with which to
 // begin. The names are shared: nobody may change them.
-func (n *Node) candidates(v *view, policy rpc.Policy) (names []string, start int, err error) {
+func (n *Node) candidates(v *view, policy rpc.Policy, method string) (names []string, start int, err error) {
 	names = v.serving
+	if down := v.down[serviceOf(method)]; len(down) > 0 {
+		names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(down, name) })
+	}
 	if len(names) == 0 {
 		names = []string{n.cfg.Name}
 	}

@@ -220,12 +220,7 @@ func (n *Node) join(ctx context.Context) error {
 	if err := n.waitView(ctx, enough); err != nil {
 		return fmt.Errorf("node %s: %s: %w", n.cfg.Name, n.why(n.view.Load()), err)
 	}
-	serve := func(m *membership.Meta) {
-		if !n.life.isStopping() { // Stop has said, or is about to say, that it drains
-			m.State = n.wantedState()
-		}
-	}
-	if err := cluster.UpdateMeta(serve); err != nil {
+	if err := n.announce(cluster); err != nil {
 		return err
 	}
 	// Who is seen first may not serve yet; a table without the rest would give
@@ -243,18 +238,20 @@ func (n *Node) join(ctx context.Context) error {
 	return nil
 }
 
-// wantedState is what the node says of itself once it has joined.
-func (n *Node) wantedState() membership.State {
-	if n.cfg.Observer {
-		return membership.StateStandby
-	}
-	return membership.StateServing
+// announce says that the node has joined and what it serves.
+func (n *Node) announce(cluster *membership.Cluster) error {
+	return cluster.UpdateMeta(func(m *membership.Meta) {
+		if m.State == membership.StateJoining && !n.life.isStopping() { // Stop has said, or is about to say, that it drains
+			m.State = membership.StateServing
+		}
+		n.describe(m)
+	})
 }
 
 // placed tells whether the table of v has everybody whom this node expects in
-// it. An observer is not in it itself, and needs somebody to route to.
+// it. Who owns nothing is not in it itself, and needs somebody to route to.
 func (n *Node) placed(v *view) bool {
-	if n.cfg.Observer {
+	if m, _ := v.members.Find(n.cfg.Name); m.State == membership.StateStandby {
 		return v.table.Len() >= max(n.cfg.Expect-1, 1)
 	}
 	return v.table.Has(n.cfg.Name) && v.table.Len() >= n.cfg.Expect
@@ -274,7 +271,7 @@ func (n *Node) why(v *view) string {
 		return fmt.Sprintf("it sees %d of the %d members that it expects", len(v.members.Members), n.cfg.Expect)
 	case v.pending() != "":
 		return fmt.Sprintf("it has yet to prove the identity of %s", v.pending())
-	case n.cfg.Observer && v.table.Len() == 0:
+	case v.table.Len() == 0:
 		return "no member serves that it could route to"
 	case v.table.Len() < n.cfg.Expect:
 		return fmt.Sprintf("%d of the %d members that it expects serve already", v.table.Len(), n.cfg.Expect)

@@ -34,6 +34,9 @@ type Node struct {
 	port     atomic.Pointer[transport.Port]     // nil before open
 	cluster  atomic.Pointer[membership.Cluster] // nil before open
 
+	servingMu sync.Mutex
+	serving   serving
+
 	viewMu sync.Mutex // serialises changes of view
 	view   atomic.Pointer[view]
 

@@ -243,7 +243,7 @@ func (n *Node) admit(in *transport.Incoming, h *handler) (info, bool) {
 		return info{}, true
 	}
 	if in.Meta.StandIn == transport.AsOwner {
-		key, refusal := n.admitKey(in.Meta)
+		key, refusal := n.admitKey(h.Spec, in.Meta)
 		if refusal != nil {
 			_ = in.Reply(uint64(rpc.NotOwner), refusal, nil)
 		}
@@ -263,13 +263,13 @@ func (n *Node) admit(in *transport.Incoming, h *handler) (info, bool) {
 
 // admitKey looks a keyed call up in this node's own table. The refusal names
 // the owner that the table gives, if the node has one to trust.
-func (n *Node) admitKey(m *transport.Meta) (info, *transport.Meta) {
+func (n *Node) admitKey(spec *rpc.Spec, m *transport.Meta) (info, *transport.Meta) {
 	v := n.view.Load()
 	if refusal := n.refuseKeyed(v, m); refusal != nil {
 		return info{}, refusal
 	}
 	partition := uint32(m.Partition)
-	if owner := v.table.Owner(partition); owner != n.cfg.Name {
+	if owner := v.ownerOf(partition, spec.Name()); owner != n.cfg.Name {
 		return info{}, n.notOwner(v, partition, owner)
 	}
 	return info{keyed: true, partition: partition}, nil

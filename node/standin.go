@@ -22,8 +22,7 @@ func (n *Node) admitStandIn(ctx context.Context, spec *rpc.Spec, m *transport.Me
 		return info{}, nil, refusal
 	}
 	partition := uint32(m.Partition)
-	var few [maxOwners]string
-	owners := v.table.Owners(partition, maxOwners, few[:0])
+	owners := v.ownersOf(partition, maxOwners, spec.Name())
 	rank := slices.Index(owners, n.cfg.Name)
 	key = info{keyed: true, partition: partition}
 	switch {

@@ -17,9 +17,10 @@ import (
 type view struct {
 	table   *router.Table
 	members *membership.Snapshot
-	peers   map[string]*peer // everyone but this node
-	serving []string         // names of the members that own partitions, sorted
-	ready   bool             // this node may route and serve keyed calls
+	peers   map[string]*peer    // everyone but this node
+	serving []string            // names of the members that own partitions, sorted
+	down    map[string][]string // by service, who says that it cannot serve it; nil: all can
+	ready   bool                // this node may route and serve keyed calls
 	changed chan struct{}
 }
 
@@ -46,9 +47,9 @@ func (n *Node) onMembers(s *membership.Snapshot) {
 func (n *Node) replaceLocked(old *view, s *membership.Snapshot, peers map[string]*peer) {
 	next := &view{
 		table: old.table, members: s, peers: peers, serving: old.serving,
-		ready: old.ready, changed: make(chan struct{}),
+		ready: old.ready, changed: make(chan struct{}), down: downs(s.Members),
 	}
-	if owners := n.ownersOf(next); !slices.Equal(owners, old.owners()) {
+	if owners := n.servingMembers(next); !slices.Equal(owners, old.owners()) {
 		table, err := router.New(owners, n.cfg.Table)
 		if err != nil {
 			n.log.Error().Err(err).Msg("ownership table cannot be built; the old one stays")
@@ -87,10 +88,10 @@ func (n *Node) logTable(table, old *router.Table) {
 // owners are the members of the table as New took them.
 func (v *view) owners() []router.Member { return v.table.Members() }
 
-// ownersOf gives the members that own partitions: those who say that they
+// servingMembers gives the members that own partitions: those who say that they
 // serve and, with TLS, have proved who they are. Suspects stay: a suspicion is
 // no fact.
-func (n *Node) ownersOf(v *view) []router.Member {
+func (n *Node) servingMembers(v *view) []router.Member {
 	owners := make([]router.Member, 0, len(v.members.Members))
 	for _, m := range v.members.Members {
 		if m.State == membership.StateServing && (m.Name == n.cfg.Name || v.peers[m.Name].proof == proven) {
