@@ -14,6 +14,7 @@ import (
 
 	"github.com/meshnode/meshnode/membership"
 	"github.com/meshnode/meshnode/router"
+	"github.com/meshnode/meshnode/router/health"
 	"github.com/meshnode/meshnode/rpc"
 	"github.com/meshnode/meshnode/transport"
 )
@@ -78,6 +79,9 @@ type Config struct {
 	NoMsgpackRPC bool
 	// Calls is how this node's calls are made where their methods say nothing.
 	Calls rpc.CallPolicy
+	// Outliers says when peers that answer badly are left out of calls to any
+	// node.
+	Outliers health.Config
 	// Limits bound what peers can do to this node.
 	Limits Limits
 	// Client and Server interceptors, the first outermost.

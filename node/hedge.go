@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +20,7 @@ type hedge struct {
 
 	mu     sync.Mutex
 	over   bool               // the first has an answer
+	nodes  []string           // where a first attempt at any node went
 	stop   context.CancelFunc // of the second attempt; nil before it runs
 	ended  chan struct{}      // closed when the second attempt has ended
 	second *outgoing          // once ended: the attempt, if its answer counts
@@ -68,6 +70,7 @@ func (o *outgoing) hedged(ctx context.Context, after time.Duration) error {
 	bounded, cancel := context.WithCancel(ctx)
 	defer cancel()
 	h := &hedge{first: o, cancel: cancel, ended: make(chan struct{})}
+	o.hedge = h
 	timer := time.AfterFunc(after, func() { h.run(ctx) })
 	err := o.direct(bounded)
 	if timer.Stop() {
@@ -85,6 +88,19 @@ func (o *outgoing) hedged(ctx context.Context, after time.Duration) error {
 	o.call.AnsweredBy(h.second.call.Peer)
 	o.answer, o.refused = h.second.answer, h.second.refused
 	return h.err
+}
+
+// note remembers where the first attempt goes; tried tells.
+func (h *hedge) note(node string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.nodes = append(h.nodes, node)
+}
+
+func (h *hedge) tried() []string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.nodes)
 }
 
 // settle ends the second attempt: the first has an answer.
@@ -132,7 +148,7 @@ func (o *outgoing) twin() *outgoing {
 		OwnerOnly: o.call.OwnerOnly,
 	}
 	return &outgoing{
-		n: o.n, call: call, due: o.due, body: o.body, encoded: true, attempt: 1, isHedge: true,
+		n: o.n, call: call, due: o.due, body: o.body, encoded: true, attempt: 1, isHedge: true, hedge: o.hedge,
 		stats: o.stats, priority: o.priority, nested: true,
 	}
 }

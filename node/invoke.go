@@ -37,7 +37,10 @@ func (n *Node) route(ctx context.Context, call *rpc.Call) error {
 	if err != nil {
 		err = o.repeated(ctx, err)
 	}
-	o.stats.made(call.Dest.Kind, err, n.since()-o.began)
+	if err != nil || o.endedAt == 0 {
+		o.endedAt = n.since()
+	}
+	o.stats.made(call.Dest.Kind, err, o.endedAt-o.began)
 	return err
 }
 
@@ -137,7 +140,10 @@ type target struct {
 func (o *outgoing) send(ctx context.Context, t target) (f fate, owner string, err error) {
 	conn, err := o.connect(ctx, &t)
 	if err != nil {
-		t.peer.link.attempts.add(rpc.Unavailable)
+		if ctx.Err() == nil {
+			t.peer.load.Begin()
+			o.experience(&t, o.n.since(), nil, err)
+		}
 		return o.failed(ctx, t.name, err)
 	}
 	if !o.call.Spec.Streams() {
@@ -167,13 +173,21 @@ func (o *outgoing) send(ctx context.Context, t target) (f fate, owner string, er
 		}
 		return done, "", nil
 	}
+	start := o.began
+	if o.attempt > 1 {
+		start = o.n.since()
+	}
+	t.peer.load.Begin()
 	reply, err := conn.Call(ctx, &req)
+	if err != nil && ctx.Err() != nil {
+		t.peer.load.Done() // the caller has given up: that says nothing of the peer
+	} else {
+		o.experience(&t, start, reply, err)
+	}
 	if err != nil {
-		t.peer.link.attempts.add(rpc.Unavailable)
 		return o.failed(ctx, t.name, err)
 	}
 	defer reply.Release()
-	t.peer.link.attempts.add(rpc.Code(reply.Code))
 	return o.answered(t.name, reply)
 }
 

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"slices"
 
 	"github.com/meshnode/meshnode/rpc"
 	"github.com/meshnode/meshnode/transport"
@@ -116,74 +115,6 @@ func (o *outgoing) toPeer(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-// toAny carries a call to some node that serves the method, this one included:
-// each candidate once, from where the policy begins.
-func (o *outgoing) toAny(ctx context.Context) error {
-	v := o.n.view.Load()
-	names, start, err := o.n.candidates(v, o.call.Dest.Policy, o.call.Spec.Name())
-	if err != nil {
-		return err
-	}
-	var lacking error // nobody serves the method, as far as we asked
-	for i := range names {
-		name := names[(start+i)%len(names)]
-		var f fate
-		if name == o.n.cfg.Name {
-			f, err = o.local(ctx, info{})
-		} else if p := v.peers[name]; p != nil {
-			f, _, err = o.send(ctx, target{name: name, peer: p, partition: transport.NoPartition})
-		} else {
-			continue
-		}
-		switch {
-		case f == done:
-			return err
-		case f == missing:
-			lacking = err
-		case f == ambiguous:
-			if err := o.mayRepeat(err); err != nil {
-				return err
-			}
-			o.last = err
-		default:
-			o.last = err
-		}
-	}
-	if lacking != nil {
-		return lacking
-	}
-	return rpc.Errorf(rpc.Unavailable, "no node could be reached: %v", o.last)
-}
-
-// candidates gives the nodes that calls to any may go to, and with which to
-// begin. The names are shared: nobody may change them.
-func (n *Node) candidates(v *view, policy rpc.Policy, method string) (names []string, start int, err error) {
-	names = v.serving
-	if down := v.down[serviceOf(method)]; len(down) > 0 {
-		names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { return slices.Contains(down, name) })
-	}
-	if len(names) == 0 {
-		names = []string{n.cfg.Name}
-	}
-	turn := n.turns.Add(1)
-	switch policy {
-	case "", rpc.RoundRobin:
-		return names, int(turn % uint64(len(names))), nil
-	case rpc.Random:
-		return names, int(mix(n.cfg.RandSeed+turn) % uint64(len(names))), nil
-	}
-	return nil, 0, rpc.Errorf(rpc.InvalidArgument, "no policy is called %q; there are %v", policy, rpc.Policies())
-}
-
-// mix is a bijection that spreads consecutive numbers over all bits
-// (splitmix64's finaliser; Steele, Lea and Flood, 2014).
-func mix(x uint64) uint64 {
-	x += 0x9e3779b97f4a7c15
-	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
-	x = (x ^ x>>27) * 0x94d049bb133111eb
-	return x ^ x>>31
 }
 
 // Targets gives the names of the nodes that a destination of many stands for;

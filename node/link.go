@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/meshnode/meshnode/router/health"
 	"github.com/meshnode/meshnode/rpc"
 	"github.com/meshnode/meshnode/transport"
 )
@@ -18,7 +19,8 @@ type link struct {
 	// it is gone, and not only that this node cannot reach it.
 	avoid, gone atomic.Int64
 
-	attempts byCode // how attempts at calls ended
+	attempts byCode       // how attempts at calls ended
+	health   *health.Peer // what calls to it say of it
 
 	mu      sync.Mutex
 	asking  chan struct{} // closed when the question under way is answered; nil: there is none

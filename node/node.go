@@ -14,6 +14,8 @@ import (
 	"github.com/meshnode/meshnode/internal/mprpc"
 	"github.com/meshnode/meshnode/membership"
 	"github.com/meshnode/meshnode/router"
+	"github.com/meshnode/meshnode/router/balance"
+	"github.com/meshnode/meshnode/router/health"
 	"github.com/meshnode/meshnode/rpc"
 	"github.com/meshnode/meshnode/transport"
 )
@@ -50,9 +52,11 @@ type Node struct {
 	methods  methods
 	budget   *budget.Budget // of retries and hedges
 	prover   prover
-	turns    atomic.Uint64 // calls to any so far
-	pauses   atomic.Uint64 // waits between attempts so far: seeds their jitter
-	buffers  sync.Pool     // of *[]byte to encode into
+	self     *balance.Node    // this node's own load, for calls that may go to several
+	health   *health.Detector // of peers, by what calls meet
+	turns    atomic.Uint64    // calls to any so far
+	pauses   atomic.Uint64    // waits between attempts so far: seeds their jitter
+	buffers  sync.Pool        // of *[]byte to encode into
 
 	ctx    context.Context // of what runs in the background; ended by Stop
 	cancel context.CancelFunc
@@ -69,6 +73,7 @@ func New(cfg Config) (*Node, error) {
 	n := &Node{
 		cfg: cfg, log: cfg.Logger.With().Str("node", cfg.Name).Logger(),
 		calls: newGate(), started: time.Now(), budget: budget.New(budget.Config{}),
+		self: balance.NewNode(cfg.Name, cfg.Zone, cfg.Weight), health: health.New(cfg.Outliers),
 	}
 	n.running.Store(newGate())
 	n.methods.init()
@@ -77,7 +82,11 @@ func New(cfg Config) (*Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.view.Store(&view{table: table, members: &membership.Snapshot{}, changed: make(chan struct{})})
+	n.turns.Store(cfg.RandSeed)
+	n.view.Store(&view{
+		table: table, members: &membership.Snapshot{}, changed: make(chan struct{}),
+		set: balance.NewSet(nil, cfg.Zone),
+	})
 	n.invoker = rpc.ChainClient(cfg.Client, n.route)
 	n.life.init()
 	n.prover.init()

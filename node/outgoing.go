@@ -25,6 +25,8 @@ type outgoing struct {
 
 	stats    *methodStats
 	began    time.Duration // since the node's start
+	endedAt  time.Duration // when the last attempt did, if it was answered
+	hedge    *hedge        // the two attempts of which this is one; may be nil
 	repeats  int           // sent again though that adds to the load
 	nested   bool          // it serves a call that was itself sent again
 	answer   *rpc.Error    // the latest error that a node answered with

@@ -143,7 +143,9 @@ func TestSetServiceServingRefuses(t *testing.T) {
 	if !strings.Contains(err.Error(), "metadata too large") {
 		t.Errorf("the error is %v", err)
 	}
-	sees(t, []*Node{a}, "a", func(m membership.Member) bool { return slices.Equal(m.Down.Names(), membership.ServicesOf(took...).Names()) })
+	sees(t, []*Node{a}, "a", func(m membership.Member) bool {
+		return slices.Equal(m.Down.Names(), membership.ServicesOf(took...).Names())
+	})
 }
 
 // What was said before Start holds from the beginning.

@@ -59,6 +59,7 @@ func (n *Node) Stats() map[string]uint64 {
 	if n.cfg.TLS != nil {
 		maps.Copy(all, n.cfg.TLS.Stats())
 	}
+	all["ejections"] = n.health.Ejections()
 	for c := range counterCount {
 		all[c.String()] = n.stats.counts[c].Load()
 	}

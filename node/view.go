@@ -7,6 +7,7 @@ import (
 
 	"github.com/meshnode/meshnode/membership"
 	"github.com/meshnode/meshnode/router"
+	"github.com/meshnode/meshnode/router/balance"
 	"github.com/meshnode/meshnode/transport"
 )
 
@@ -19,6 +20,7 @@ type view struct {
 	members *membership.Snapshot
 	peers   map[string]*peer    // everyone but this node
 	serving []string            // names of the members that own partitions, sorted
+	set     *balance.Set        // what serving stands for
 	down    map[string][]string // by service, who says that it cannot serve it; nil: all can
 	ready   bool                // this node may route and serve keyed calls
 	changed chan struct{}
@@ -31,6 +33,7 @@ type peer struct {
 	state membership.State
 	proof proof
 	link  *link
+	load  *balance.Node // for calls that may go to several
 }
 
 // onMembers takes a new snapshot. Membership calls it from one goroutine, in
@@ -62,6 +65,7 @@ func (n *Node) replaceLocked(old *view, s *membership.Snapshot, peers map[string
 			n.logTable(table, old.table)
 		}
 	}
+	next.set = n.setOf(next)
 	n.view.Store(next)
 	close(old.changed)
 }
@@ -115,16 +119,19 @@ func (n *Node) peersOf(s *membership.Snapshot, old map[string]*peer) map[string]
 		}
 		addr := m.Addr.String()
 		if p := old[m.Name]; p != nil && p.boot == m.Boot && p.Addr() == addr {
-			peers[m.Name] = &peer{Peer: p.Peer, boot: m.Boot, state: m.State, proof: p.proof, link: p.link}
+			peers[m.Name] = &peer{
+				Peer: p.Peer, boot: m.Boot, state: m.State, proof: p.proof, link: p.link, load: loadOf(p.load, &m),
+			}
 			continue
 		}
-		peers[m.Name] = &peer{Peer: n.endpoint.Peer(m.Name, addr), boot: m.Boot, state: m.State, link: new(link)}
+		peers[m.Name] = &peer{Peer: n.endpoint.Peer(m.Name, addr), boot: m.Boot, state: m.State, link: &link{health: n.health.Peer()}, load: loadOf(nil, &m)}
 		n.wantProof(peers[m.Name])
 	}
 	for name, p := range old {
 		if now := peers[name]; now != nil && now.Peer == p.Peer {
 			continue
 		}
+		n.health.Remove(p.link.health)
 		if p.state == membership.StateDraining {
 			n.tasks.Go(func() {
 				ctx, cancel := context.WithTimeout(n.ctx, retireTimeout)
@@ -136,6 +143,14 @@ func (n *Node) peersOf(s *membership.Snapshot, old map[string]*peer) map[string]
 		p.Close()
 	}
 	return peers
+}
+
+// loadOf gives what is known of a member's load, anew if what it is has changed.
+func loadOf(old *balance.Node, m *membership.Member) *balance.Node {
+	if old != nil && old.Zone == m.Zone && old.Weight == m.Weight {
+		return old
+	}
+	return balance.NewNode(m.Name, m.Zone, m.Weight)
 }
 
 // waitView waits until a view satisfies want, or ctx ends.

@@ -132,7 +132,7 @@ const (
 )
 
 // Policies gives the names of all policies of calls to any node.
-func Policies() []Policy { return []Policy{RoundRobin, Random} }
+func Policies() []Policy { return []Policy{RoundRobin, Random, Weighted, LeastLoaded, ZoneFirst} }
 
 // DefaultSpill is what Bounded means.
 const DefaultSpill = 1.25

@@ -43,12 +43,14 @@ type Exception struct {
 // reviewed as a change of architecture.
 func House() Rules {
 	return Rules{
-		Module:     "github.com/meshnode/meshnode",
-		Packages:   housePackages(),
-		TestLibs:   []string{"go.uber.org/goleak", "pgregory.net/rapid"},
-		Bans:       houseBans(),
-		Pure:       []string{"router/...", "internal/wire", "internal/pack", "internal/budget", "internal/metrics"},
-		Public:     []string{"certs", "transport", "rpc", "router", "membership", "node"},
+		Module:   "github.com/meshnode/meshnode",
+		Packages: housePackages(),
+		TestLibs: []string{"go.uber.org/goleak", "pgregory.net/rapid"},
+		Bans:     houseBans(),
+		Pure:     []string{"router/...", "internal/wire", "internal/pack", "internal/budget", "internal/metrics"},
+		Public: []string{
+			"certs", "transport", "rpc", "router", "router/balance", "router/health", "membership", "node",
+		},
 		BadNames:   []string{"util", "common", "helper", "manager"},
 		MaxLines:   400,
 		Exceptions: []Exception{
@@ -88,9 +90,11 @@ func housePackages() map[string]Row {
 		"internal/metrics":  {Forbid: append([]string{"runtime"}, sockets...)},
 		"internal/compress": {External: []string{compress}, Forbid: sockets},
 		"router":            {External: []string{xxhash}, Forbid: append(clocks, sockets...)},
+		"router/balance":    {Forbid: append([]string{"sync", "runtime"}, sockets...)},
+		"router/health":     {Forbid: append([]string{"runtime"}, sockets...)},
 		"membership":        {Internal: []string{"transport"}, External: []string{memberlist, msgpack, zerolog}},
 		"node": {
-			Internal: []string{"rpc", "router", "membership", "transport", "internal/budget", "internal/compress", "internal/metrics", "internal/mprpc"},
+			Internal: []string{"rpc", "router", "router/balance", "router/health", "membership", "transport", "internal/budget", "internal/compress", "internal/metrics", "internal/mprpc"},
 			External: []string{zerolog, msgpack},
 		},
 		"cmd/meshnode/...": {
