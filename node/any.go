@@ -149,8 +149,10 @@ func isFailure(err error) bool {
 func (o *outgoing) experience(t *target, start time.Duration, reply *transport.Reply, err error) {
 	now := o.n.since()
 	o.endedAt = now
-	code, keyed := rpc.Unavailable, t.partition != transport.NoPartition
-	if err == nil {
+	code, keyed := rpc.OK, t.partition != transport.NoPartition
+	if err != nil {
+		code = rpc.Unavailable
+	} else if reply != nil {
 		code = rpc.Code(reply.Code)
 		if reply.Meta.Load > 0 {
 			t.peer.load.Report(now, reply.Meta.Load)

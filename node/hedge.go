@@ -148,7 +148,7 @@ func (o *outgoing) twin() *outgoing {
 		OwnerOnly: o.call.OwnerOnly,
 	}
 	return &outgoing{
-		n: o.n, call: call, due: o.due, body: o.body, encoded: true, attempt: 1, isHedge: true, hedge: o.hedge,
+		n: o.n, call: call, due: o.due, body: o.body, encoded: true, sent: 1, repeats: 1, isHedge: true, hedge: o.hedge,
 		stats: o.stats, priority: o.priority, nested: true,
 	}
 }

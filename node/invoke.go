@@ -138,18 +138,39 @@ type target struct {
 
 // send makes one attempt at a remote peer. owner is only given with redirect.
 func (o *outgoing) send(ctx context.Context, t target) (f fate, owner string, err error) {
-	conn, err := o.connect(ctx, &t)
-	if err != nil {
-		if ctx.Err() == nil {
-			t.peer.load.Begin()
-			o.experience(&t, o.n.since(), nil, err)
-		}
-		return o.failed(ctx, t.name, err)
-	}
 	if !o.call.Spec.Streams() {
 		if err := o.encode(); err != nil {
 			return done, "", err
 		}
+	}
+	start := o.began
+	if o.sent > 0 {
+		start = o.n.since()
+	}
+	o.sent++
+	t.peer.load.Begin()
+	reply, err := o.exchange(ctx, &t)
+	if err != nil && ctx.Err() != nil {
+		t.peer.load.Done() // the caller has given up: that says nothing of the peer
+	} else {
+		o.experience(&t, start, reply, err)
+	}
+	switch {
+	case err != nil:
+		return o.failed(ctx, t.name, err)
+	case reply == nil:
+		return done, "", nil
+	}
+	defer reply.Release()
+	return o.answered(t.name, reply)
+}
+
+// exchange sends the call and waits for its reply, which is nil without an error
+// for a one-way call and a stream that was opened.
+func (o *outgoing) exchange(ctx context.Context, t *target) (*transport.Reply, error) {
+	conn, err := o.connect(ctx, t)
+	if err != nil {
+		return nil, err
 	}
 	req := transport.Request{
 		Method: o.call.Spec.Name(), Body: o.body, Deadline: o.due, Left: o.left, Into: o.call.Into,
@@ -160,35 +181,16 @@ func (o *outgoing) send(ctx context.Context, t target) (f fate, owner string, er
 	}
 	req.Meta = transport.Meta{
 		Partition: t.partition, Fingerprint: t.fingerprint,
-		Hops: uint8(t.hops), Attempt: uint8(min(o.attempt, 255)), Encoding: o.how,
+		Hops: uint8(t.hops), Attempt: uint8(min(o.repeats, 255)), Encoding: o.how,
 		Priority: uint8(o.priority), StandIn: t.standIn, User: pairsOf(o.call.Metadata),
 	}
-	o.attempt++
-	if o.call.Spec.Streams() {
+	switch {
+	case o.call.Spec.Streams():
 		return o.openAt(ctx, conn, t.name, &req)
+	case o.call.OneWay:
+		return nil, conn.Notify(&req)
 	}
-	if o.call.OneWay {
-		if err := conn.Notify(&req); err != nil {
-			return o.failed(ctx, t.name, err)
-		}
-		return done, "", nil
-	}
-	start := o.began
-	if o.attempt > 1 {
-		start = o.n.since()
-	}
-	t.peer.load.Begin()
-	reply, err := conn.Call(ctx, &req)
-	if err != nil && ctx.Err() != nil {
-		t.peer.load.Done() // the caller has given up: that says nothing of the peer
-	} else {
-		o.experience(&t, start, reply, err)
-	}
-	if err != nil {
-		return o.failed(ctx, t.name, err)
-	}
-	defer reply.Release()
-	return o.answered(t.name, reply)
+	return conn.Call(ctx, &req)
 }
 
 // connect gives a connection to the target; only a missing one costs a context.

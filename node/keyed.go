@@ -16,6 +16,9 @@ const maxHops = 2
 // Invariant: a call is sent again only if the attempt before it was provably
 // not executed, or its method is idempotent.
 func (o *outgoing) toKey(ctx context.Context) error {
+	if err := checkPolicy(o.call); err != nil {
+		return err
+	}
 	var w walk
 	for {
 		v := o.n.view.Load()
@@ -75,6 +78,11 @@ func (o *outgoing) step(ctx context.Context, v *view, w *walk) (fate, string, er
 	}
 	if w.past > 0 {
 		return o.pastOwner(ctx, v, w, partition)
+	}
+	if w.hint == "" {
+		if f, did, err := o.spilled(ctx, v, partition, p); did {
+			return f, "", err
+		}
 	}
 	return o.send(ctx, target{
 		name: owner, peer: p, partition: int64(partition),

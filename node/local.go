@@ -83,7 +83,7 @@ func (c *localContext) about() *rpc.Info { return &c.Info }
 func (o *outgoing) about(key info) rpc.Info {
 	return rpc.Info{
 		Method: o.call.Spec.Name(), Peer: o.n.cfg.Name, Metadata: maps.Clone(o.call.Metadata),
-		Keyed: key.keyed, Partition: key.partition, Attempt: o.attempt, Priority: o.priority,
+		Keyed: key.keyed, Partition: key.partition, Attempt: o.repeats, Priority: o.priority,
 		Failover: key.standIn == transport.InPlace, Spilled: key.standIn == transport.Spilled,
 	}
 }

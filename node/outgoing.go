@@ -19,7 +19,7 @@ type outgoing struct {
 	buffer  *[]byte // what body lies in, to be recycled; nil: it is the caller's
 	small   []byte  // body as it is sent, if it is compressed
 	how     uint8   // its encoding
-	attempt int     // sent so far
+	sent    int     // attempts so far
 	pauses  int     // waited so far
 	last    error   // why the latest attempt failed
 

@@ -19,6 +19,7 @@ const (
 	FailoversServed                // calls that this node served in the place of an owner that is gone
 	RelayedCalls                   // calls that reached their owner through another one
 	Relays                         // calls that this node passed on to an owner that its caller could not reach
+	Spills                         // calls that went past an owner with more than its share
 	SpillsServed                   // calls that this node served for an owner with more than its share
 	Hedges                         // second attempts beside a first
 	HedgesWon                      // those whose answer came first
@@ -36,7 +37,7 @@ const (
 func (c Counter) String() string {
 	return [...]string{
 		"local_calls", "redirects", "not_owner_sent", "retries",
-		"failovers", "failovers_served", "relayed_calls", "relays", "spills_served",
+		"failovers", "failovers_served", "relayed_calls", "relays", "spills", "spills_served",
 		"hedges", "hedges_won", "budget_exhausted", "suspicions", "panics", "bad_bodies",
 		"identities_proven", "identities_refused",
 	}[c]

@@ -14,25 +14,22 @@ import (
 // rpc.Stream instead.
 func (n *Node) Open(ctx context.Context, call *rpc.Call) error { return n.invoker(ctx, call) }
 
-// openAt opens the stream at one peer: the counterpart of a call in send.
-func (o *outgoing) openAt(ctx context.Context, conn *transport.Conn, peer string, req *transport.Request) (fate, string, error) {
+// openAt opens the stream at one peer: the counterpart of a call in exchange. A
+// reply says that the peer refuses it.
+func (o *outgoing) openAt(ctx context.Context, conn *transport.Conn, peer string, req *transport.Request) (*transport.Reply, error) {
 	if req.Accept = time.Until(o.due); req.Accept <= 0 {
-		return o.failed(ctx, peer, context.DeadlineExceeded)
+		return nil, context.DeadlineExceeded
 	}
 	if o.endless {
 		req.Deadline, req.Left = time.Time{}, 0
 	}
 	s, refusal, err := conn.Open(ctx, req)
-	if err != nil {
-		return o.failed(ctx, peer, err)
-	}
-	if refusal != nil {
-		defer refusal.Release()
-		return o.answered(peer, refusal)
+	if err != nil || refusal != nil {
+		return refusal, err
 	}
 	o.call.AnsweredBy(peer)
 	o.call.Stream = &remoteStream{s}
-	return done, "", nil
+	return nil, nil
 }
 
 // remoteStream is a stream to a peer, as rpc wants it.

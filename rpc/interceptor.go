@@ -49,8 +49,11 @@ type Info struct {
 	Keyed    bool     // the call was sent to the owner of a key
 	// Partition of the key, if Keyed.
 	Partition uint32
-	Attempt   int // 0 for the first
-	Priority  Priority
+	// Attempt is how often the call was sent before to where it may have been
+	// executed: 0 for the first time. Calls that serve a later attempt are not
+	// sent again themselves, lest retries multiply along a chain.
+	Attempt  int
+	Priority Priority
 	// Failover tells that this node does not own the key: it serves the call
 	// because it and the caller found those gone who come before it.
 	Failover bool
