@@ -62,6 +62,9 @@ func (o *outgoing) step(ctx context.Context, v *view, w *walk) (fate, string, er
 	partition := v.table.Partition(o.call.Dest.Key)
 	owner := v.ownerOf(partition, o.call.Spec.Name())
 	if owner == self {
+		if h := v.holds(partition); h != nil {
+			return o.held(ctx, h)
+		}
 		// Our own table decides what we execute, whatever a peer believes.
 		f, err := o.local(ctx, info{keyed: true, partition: partition})
 		return f, "", err
@@ -88,6 +91,16 @@ func (o *outgoing) step(ctx context.Context, v *view, w *walk) (fate, string, er
 		name: owner, peer: p, partition: int64(partition),
 		fingerprint: uint64(v.table.Fingerprint()), hops: w.hops, hasty: o.mayFailOver(v),
 	})
+}
+
+// held has a call on this very node wait until its partition is served.
+func (o *outgoing) held(ctx context.Context, h *held) (fate, string, error) {
+	ctx, cancel := context.WithDeadline(ctx, o.due)
+	defer cancel()
+	if err := o.n.awaitHeld(ctx, h); err != nil {
+		return done, "", o.ended(ctx)
+	}
+	return unsent, "", rpc.Errorf(rpc.Unavailable, "the partition was held up")
 }
 
 // peerTries is how often a call to one node by name is sent while it is

@@ -39,8 +39,12 @@ type Node struct {
 	servingMu sync.Mutex
 	serving   serving
 
-	viewMu sync.Mutex // serialises changes of view
-	view   atomic.Pointer[view]
+	viewMu  sync.Mutex // serialises changes of view
+	view    atomic.Pointer[view]
+	hooks   []*ownershipHook // under viewMu
+	history []TableChange    // under viewMu: the latest last
+
+	hooksRun sync.WaitGroup // of hooks
 
 	handlers handlers
 	invoker  rpc.Invoker          // route behind the client interceptors

@@ -243,11 +243,7 @@ func (n *Node) admit(in *transport.Incoming, h *handler) (info, bool) {
 		return info{}, true
 	}
 	if in.Meta.StandIn == transport.AsOwner {
-		key, refusal := n.admitKey(h.Spec, in.Meta)
-		if refusal != nil {
-			_ = in.Reply(uint64(rpc.NotOwner), refusal, nil)
-		}
-		return key, refusal == nil
+		return n.admitOwned(in, h)
 	}
 	key, alive, refusal := n.admitStandIn(in.Context(), h.Spec, in.Meta)
 	switch {
@@ -261,10 +257,32 @@ func (n *Node) admit(in *transport.Incoming, h *handler) (info, bool) {
 	return info{}, false
 }
 
+// admitOwned decides about a call to an owner, and has it wait while the node is
+// not ready to serve what it has just gained.
+func (n *Node) admitOwned(in *transport.Incoming, h *handler) (info, bool) {
+	for {
+		v := n.view.Load()
+		key, refusal := n.admitKey(v, h.Spec, in.Meta)
+		if refusal != nil {
+			_ = in.Reply(uint64(rpc.NotOwner), refusal, nil)
+			return key, false
+		}
+		if v.held == nil {
+			return key, true
+		}
+		held := v.holds(key.partition)
+		if held == nil {
+			return key, true
+		}
+		if !n.awaitServing(in, v, held) {
+			return key, false
+		}
+	}
+}
+
 // admitKey looks a keyed call up in this node's own table. The refusal names
 // the owner that the table gives, if the node has one to trust.
-func (n *Node) admitKey(spec *rpc.Spec, m *transport.Meta) (info, *transport.Meta) {
-	v := n.view.Load()
+func (n *Node) admitKey(v *view, spec *rpc.Spec, m *transport.Meta) (info, *transport.Meta) {
 	if refusal := n.refuseKeyed(v, m); refusal != nil {
 		return info{}, refusal
 	}

@@ -11,22 +11,28 @@ type Counter int
 
 // The counters.
 const (
-	LocalCalls      Counter = iota // calls served for this very process
-	Redirects                      // calls that a peer refused as NotOwner
-	NotOwnerSent                   // calls that this node refused as NotOwner
-	Retries                        // attempts after the first
-	Failovers                      // calls that another owner answered in the place of one that is gone
-	FailoversServed                // calls that this node served in the place of an owner that is gone
-	RelayedCalls                   // calls that reached their owner through another one
-	Relays                         // calls that this node passed on to an owner that its caller could not reach
-	Spills                         // calls that went past an owner with more than its share
-	SpillsServed                   // calls that this node served for an owner with more than its share
-	Hedges                         // second attempts beside a first
-	HedgesWon                      // those whose answer came first
-	BudgetExhausted                // retries that the budget did not allow
-	Suspicions                     // members that this node told gossip to suspect
-	Panics                         // handlers that panicked
-	BadBodies                      // requests that could not be expanded or decoded
+	LocalCalls       Counter = iota // calls served for this very process
+	Redirects                       // calls that a peer refused as NotOwner
+	NotOwnerSent                    // calls that this node refused as NotOwner
+	Retries                         // attempts after the first
+	Failovers                       // calls that another owner answered in the place of one that is gone
+	FailoversServed                 // calls that this node served in the place of an owner that is gone
+	RelayedCalls                    // calls that reached their owner through another one
+	Relays                          // calls that this node passed on to an owner that its caller could not reach
+	Spills                          // calls that went past an owner with more than its share
+	SpillsServed                    // calls that this node served for an owner with more than its share
+	Hedges                          // second attempts beside a first
+	HedgesWon                       // those whose answer came first
+	BudgetExhausted                 // retries that the budget did not allow
+	Suspicions                      // members that this node told gossip to suspect
+	TableChanges                    // new ownership tables
+	MovedPartitions                 // partitions that changed their owner by them
+	GainedPartitions                // those that this node gained
+	LostPartitions                  // those that it lost
+	HeldCalls                       // calls that waited for an ownership hook
+	HoldTimeouts                    // hooks that held calls up for longer than they may
+	Panics                          // handlers that panicked
+	BadBodies                       // requests that could not be expanded or decoded
 
 	IdentitiesProven  // members that proved by TLS who they are
 	IdentitiesRefused // tries at which a member did not
@@ -38,7 +44,8 @@ func (c Counter) String() string {
 	return [...]string{
 		"local_calls", "redirects", "not_owner_sent", "retries",
 		"failovers", "failovers_served", "relayed_calls", "relays", "spills", "spills_served",
-		"hedges", "hedges_won", "budget_exhausted", "suspicions", "panics", "bad_bodies",
+		"hedges", "hedges_won", "budget_exhausted", "suspicions",
+		"table_changes", "moved_partitions", "gained_partitions", "lost_partitions", "held_calls", "hold_timeouts", "panics", "bad_bodies",
 		"identities_proven", "identities_refused",
 	}[c]
 }

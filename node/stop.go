@@ -48,6 +48,7 @@ func (n *Node) leave(ctx context.Context, cluster *membership.Cluster) {
 		n.waitForgotten(ctx)
 	}
 	n.settle(ctx)
+	n.settled(ctx)       // hooks hand over what this node has lost
 	n.foreign.Drain(ctx) // first: its calls are calls of this process
 	calls, handlers := n.calls.close(), n.running.Load().close()
 	n.endpoint.Drain(ctx)
@@ -83,6 +84,9 @@ func (n *Node) shut() {
 	n.cancel()
 	n.life.opening.Lock()
 	defer n.life.opening.Unlock()
+	for _, h := range n.view.Load().held {
+		h.end()
+	}
 	n.calls.close()
 	locals := n.running.Load().close()
 	if cluster := n.cluster.Load(); cluster != nil {
@@ -93,6 +97,7 @@ func (n *Node) shut() {
 		defer close(handlers)
 		n.endpoint.Close()
 		<-locals
+		n.hooksRun.Wait()
 	}()
 	n.foreign.Close()
 	if port := n.port.Load(); port != nil {

@@ -20,6 +20,7 @@ type view struct {
 	members *membership.Snapshot
 	peers   map[string]*peer    // everyone but this node
 	serving []string            // names of the members that own partitions, sorted
+	held    []*held             // what this node owns and does not serve yet
 	set     *balance.Set        // what serving stands for
 	down    map[string][]string // by service, who says that it cannot serve it; nil: all can
 	ready   bool                // this node may route and serve keyed calls
@@ -62,12 +63,18 @@ func (n *Node) replaceLocked(old *view, s *membership.Snapshot, peers map[string
 			for i, m := range owners {
 				next.serving[i] = m.Name
 			}
-			n.logTable(table, old.table)
+			n.noteLocked(old.table, table)
 		}
 	}
+	next.held = n.holdLocked(old, next)
 	next.set = n.setOf(next)
 	n.view.Store(next)
 	close(old.changed)
+	if next.table != old.table {
+		for _, h := range n.hooks {
+			h.poke()
+		}
+	}
 }
 
 // setReady makes a view that is ready, once.
@@ -79,14 +86,6 @@ func (n *Node) setReady() {
 	next.ready, next.changed = true, make(chan struct{})
 	n.view.Store(&next)
 	close(old.changed)
-}
-
-func (n *Node) logTable(table, old *router.Table) {
-	event := n.log.Info().Int("owners", table.Len()).Stringer("fingerprint", table.Fingerprint())
-	if moves, err := table.Diff(old); err == nil {
-		event = event.Int("gained", len(moves.Gained(n.cfg.Name))).Int("lost", len(moves.Lost(n.cfg.Name)))
-	}
-	event.Msg("ownership changed")
 }
 
 // owners are the members of the table as New took them.
