@@ -3,15 +3,42 @@ package router
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"testing"
 )
 
 func TestBalance(t *testing.T) {
-	for _, n := range []int{3, 10, 100} {
-		table := mustNew(t, named(n), Params{})
+	for _, n := range []int{3, 10, 100, 1000} {
+		table := mustNew(t, named(n), paramsFor(n))
 		t.Logf("%d members: peak/avg %.4f", n, table.Spread())
 		if table.Spread() > 1.06 {
 			t.Errorf("%d members: peak/avg %.4f, want at most 1.06", n, table.Spread())
+		}
+	}
+}
+
+// paramsFor gives the parameters that a cluster of n members would have.
+func paramsFor(n int) Params {
+	if n >= 1000 {
+		return Params{Partitions: 1 << 16}
+	}
+	return Params{}
+}
+
+// TestBalanceByRandomWeights checks loads relative to weights drawn from 0.5 to
+// 2. A member's bound is rounded up to a whole partition, so the load of one that
+// has few exceeds the slack by up to one partition.
+func TestBalanceByRandomWeights(t *testing.T) {
+	for _, n := range []int{3, 10, 100, 1000} {
+		random := rand.New(rand.NewPCG(uint64(n), 6))
+		members := named(n)
+		for i := range members {
+			members[i].Weight = 0.5 + 1.5*random.Float64()
+		}
+		table := mustNew(t, members, paramsFor(n))
+		t.Logf("%d members of random weights: peak load %.4f of the weighted share", n, table.Spread())
+		if table.Spread() > 1.08 {
+			t.Errorf("%d members: peak load %.4f, want at most 1.08", n, table.Spread())
 		}
 	}
 }

@@ -29,6 +29,10 @@
 // the work cannot show in the result. A member that joins or leaves moves
 // little more than its own share.
 //
+// [Table.With] gives the table of other members from an earlier one, step by
+// step and to the same result: with one member more or less of 1,000, and 2^16
+// partitions, in about a hundredth of the time that New takes.
+//
 // Further owners follow the rank of the partition. As long as there is a zone
 // without an owner, the next owner comes from such a zone; after that the
 // remaining members follow in plain rank order. Members that name no zone
@@ -48,7 +52,7 @@
 //
 // A Table never changes after New returns it, and all of its methods may be
 // called from any number of goroutines. To follow a changing cluster, build
-// a new Table and exchange the pointer; [Table.Diff] tells what moved. The
+// a new Table ([Table.With]) and exchange the pointer; [Table.Diff] tells what moved. The
 // package starts no goroutines, does no I/O and reads no clock.
 //
 // # Failures

@@ -14,7 +14,7 @@ var ErrFingerprint = errors.New("router: invalid fingerprint")
 
 // algorithm names how tables are computed. It must change with any change of
 // the code that gives the same members other owners.
-const algorithm = "meshnode/router/1"
+const algorithm = "meshnode/router/2"
 
 // Fingerprint identifies a table: tables with equal fingerprints agree on the
 // owners of every key, but for a chance of 2^-64. It is not a defence against

@@ -5,7 +5,8 @@ package router
 const lookahead = 4
 
 // capacities returns for each member the number of partitions that it may
-// hold: ceil(P * w/W * (1 + slack)). Together they suffice for all partitions.
+// hold: P * w/W * (1 + slack), rounded to the nearest, at least 1. If the slack is
+// so small that all of these together do not suffice, they are rounded up.
 func capacities(weights []uint32, params Params) []uint32 {
 	var total uint64
 	for _, w := range weights {
@@ -14,9 +15,16 @@ func capacities(weights []uint32, params Params) []uint32 {
 	// The products stay below 2^20 * 2^17 * 2^11, the divisor below 2^33 * 2^10.
 	divisor := total * 1000
 	bounds := make([]uint32, len(weights))
-	for i, w := range weights {
-		share := uint64(params.Partitions) * uint64(w) * uint64(1000+params.SlackPermille)
-		bounds[i] = uint32((share + divisor - 1) / divisor)
+	round := func(up uint64) (sum uint64) {
+		for i, w := range weights {
+			share := uint64(params.Partitions) * uint64(w) * uint64(1000+params.SlackPermille)
+			bounds[i] = uint32(max((share+up)/divisor, 1))
+			sum += uint64(bounds[i])
+		}
+		return sum
+	}
+	if round(divisor/2) < uint64(params.Partitions) {
+		round(divisor - 1)
 	}
 	return bounds
 }
@@ -90,15 +98,17 @@ type proposals struct {
 
 // matching is the state of the deferred acceptance.
 type matching struct {
-	rank  *ranking
-	asked []proposals // by partition
-	held  []holding   // by member
-	best  [lookahead]candidate
+	rank   *ranking
+	asked  []proposals // by partition
+	held   []holding   // by member
+	turned []refusal
+	best   [lookahead]candidate
 }
 
 // match returns the index of the primary of each partition: the one stable
-// matching in which no member exceeds its bound. There must be members.
-func match(rank *ranking, bounds []uint32, partitions uint32) []uint16 {
+// matching in which no member exceeds its bound; and who was turned down. There
+// must be members.
+func match(rank *ranking, bounds []uint32, partitions uint32) ([]uint16, []refusal) {
 	m := matching{
 		rank:  rank,
 		asked: make([]proposals, partitions),
@@ -122,7 +132,7 @@ func match(rank *ranking, bounds []uint32, partitions uint32) []uint16 {
 			primary[b.partition] = uint16(member)
 		}
 	}
-	return primary
+	return primary, m.turned
 }
 
 // settle finds a place for a partition, and for whichever it displaces, until
@@ -133,6 +143,9 @@ func (m *matching) settle(partition uint32) {
 		member, hash := m.ask(out)
 		var left bid
 		left, again = m.held[member].offer(bid{hash, out})
+		if again {
+			m.turned = append(m.turned, refusal{left.partition, uint16(member)})
+		}
 		out = left.partition
 	}
 }

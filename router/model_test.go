@@ -60,28 +60,37 @@ func modelWeight(m Member) *big.Rat {
 	return big.NewRat(int64(math.Round(m.Weight*1000)), 1000)
 }
 
-// capacity is ceil(P * w/W * (1 + slack)).
-func (m *model) capacity(member Member) int {
+// capacities are P * w/W * (1 + slack), rounded to the nearest and at least 1;
+// if that is not enough for all partitions, rounded up.
+func (m *model) capacities() map[string]int {
 	total := new(big.Rat)
 	for _, other := range m.members {
 		total.Add(total, modelWeight(other))
 	}
-	bound := new(big.Rat).Quo(modelWeight(member), total)
-	bound.Mul(bound, big.NewRat(int64(m.params.Partitions), 1))
-	bound.Mul(bound, big.NewRat(int64(1000+m.params.SlackPermille), 1000))
-	n := new(big.Int).Div(bound.Num(), bound.Denom())
-	if !bound.IsInt() {
-		n.Add(n, big.NewInt(1))
+	rounded := func(add *big.Rat) (bounds map[string]int, sum int) {
+		bounds = make(map[string]int)
+		for _, member := range m.members {
+			bound := new(big.Rat).Quo(modelWeight(member), total)
+			bound.Mul(bound, big.NewRat(int64(m.params.Partitions), 1))
+			bound.Mul(bound, big.NewRat(int64(1000+m.params.SlackPermille), 1000))
+			bound.Add(bound, add)
+			n := new(big.Int).Div(bound.Num(), bound.Denom())
+			bounds[member.Name] = max(int(n.Int64()), 1)
+			sum += bounds[member.Name]
+		}
+		return bounds, sum
 	}
-	return int(n.Int64())
+	if bounds, sum := rounded(big.NewRat(1, 2)); sum >= int(m.params.Partitions) {
+		return bounds
+	}
+	almostOne := new(big.Rat).Sub(big.NewRat(1, 1), new(big.Rat).SetFrac64(1, 1<<60))
+	bounds, _ := rounded(almostOne)
+	return bounds
 }
 
 // propose is the textbook algorithm of Gale and Shapley.
 func (m *model) propose(rng *rand.Rand) {
-	capacity := make(map[string]int)
-	for _, member := range m.members {
-		capacity[member.Name] = m.capacity(member)
-	}
+	capacity := m.capacities()
 	held := make(map[string][]pair)
 	asked := make([]int, m.params.Partitions)
 	var free []uint32

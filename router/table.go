@@ -19,6 +19,7 @@ type Table struct {
 	bounds      []uint32 // by member, the most partitions that it may hold
 	counts      []uint32 // by member, the partitions that it holds
 	primary     []uint16 // by partition, the index of its member; empty without members
+	turned      turned   // who else a partition would rather have had
 	fingerprint Fingerprint
 }
 
@@ -31,28 +32,51 @@ type Table struct {
 //
 // The time grows with members times partitions, at a few nanoseconds each.
 func New(members []Member, params Params) (*Table, error) {
-	if err := params.Validate(); err != nil {
+	t, _, err := newTable(members, params)
+	if err != nil {
 		return nil, err
+	}
+	if len(t.members) > 0 {
+		t.fill()
+	}
+	return t, nil
+}
+
+// newTable gives a table that lacks its owners, and the weights of its members
+// in thousandths.
+func newTable(members []Member, params Params) (*Table, []uint32, error) {
+	if err := params.Validate(); err != nil {
+		return nil, nil, err
 	}
 	sorted, weights, err := normalise(members)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	t := &Table{params: params.WithDefaults(), members: sorted}
 	t.shift = uint8(64 - bits.TrailingZeros32(t.params.Partitions))
 	t.zones, t.zoneCount = indexZones(sorted)
 	t.rank = newRanking(sorted, weights)
 	t.fingerprint = fingerprint(sorted, weights, t.params)
-	if len(sorted) == 0 {
-		return t, nil
+	if len(sorted) > 0 {
+		t.bounds = capacities(weights, t.params)
 	}
-	t.bounds = capacities(weights, t.params)
-	t.primary = match(&t.rank, t.bounds, t.params.Partitions)
-	t.counts = make([]uint32, len(sorted))
+	return t, weights, nil
+}
+
+// fill gives every partition its owner, from scratch. There must be members.
+func (t *Table) fill() {
+	var refusals []refusal
+	t.primary, refusals = match(&t.rank, t.bounds, t.params.Partitions)
+	t.turned = sortRefusals(refusals, t.params.Partitions)
+	t.count()
+}
+
+// count counts what every member holds.
+func (t *Table) count() {
+	t.counts = make([]uint32, len(t.members))
 	for _, m := range t.primary {
 		t.counts[m]++
 	}
-	return t, nil
 }
 
 // indexZones numbers the zones of members in order of appearance. It returns
@@ -130,7 +154,8 @@ func (t *Table) Has(name string) bool {
 }
 
 // Capacity returns the bound on the partitions of a member:
-// ceil(partitions * weight / total weight * (1 + slack)). It is 0 for a name
+// partitions * weight / total weight * (1 + slack), rounded to the nearest, at
+// least 1; rounded up if those do not suffice together. It is 0 for a name
 // that is not in the table.
 func (t *Table) Capacity(name string) int {
 	i, ok := t.find(name)

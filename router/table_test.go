@@ -106,9 +106,10 @@ func TestCapacity(t *testing.T) {
 	}{
 		{[]float64{1}, Params{Partitions: 16, SlackPermille: 1000}, []int{32}},
 		{[]float64{1, 1}, Params{Partitions: 16, SlackPermille: 250}, []int{10, 10}},
-		{[]float64{1, 1}, Params{Partitions: 16, SlackPermille: 251}, []int{11, 11}},
+		{[]float64{1, 1}, Params{Partitions: 16, SlackPermille: 315}, []int{11, 11}},
+		{[]float64{1, 1, 1}, Params{Partitions: 16, SlackPermille: 1}, []int{6, 6, 6}}, // 5 each would not do
 		{[]float64{1, 3}, Params{Partitions: 16, SlackPermille: 500}, []int{6, 18}},
-		{[]float64{0.1, 100}, Params{}, []int{18, 17187}},
+		{[]float64{0.1, 100}, Params{}, []int{17, 17186}},
 		{[]float64{100, 100}, Params{Partitions: MaxPartitions, SlackPermille: 1000}, []int{1 << 20, 1 << 20}},
 	}
 	for _, test := range tests {
