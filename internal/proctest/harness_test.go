@@ -22,8 +22,9 @@ import (
 	"github.com/meshnode/meshnode/transport"
 )
 
-// daemon is the path of the program under test, built once by TestMain.
-var daemon string
+// daemon and worker are the paths of the programs under test, built once by
+// TestMain.
+var daemon, worker string
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "meshnode-proctest-")
@@ -31,11 +32,13 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	daemon = filepath.Join(dir, "meshnode")
-	build := exec.Command("go", "build", "-o", daemon, "github.com/meshnode/meshnode/cmd/meshnode")
-	if out, err := build.CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building the daemon: %v\n%s", err, out)
-		os.Exit(1)
+	daemon, worker = filepath.Join(dir, "meshnode"), filepath.Join(dir, "worker")
+	for path, source := range map[string]string{daemon: "cmd/meshnode", worker: "internal/proctest/worker"} {
+		build := exec.Command("go", "build", "-o", path, "github.com/meshnode/meshnode/"+source)
+		if out, err := build.CombinedOutput(); err != nil {
+			fmt.Fprintf(os.Stderr, "building %s: %v\n%s", source, err, out)
+			os.Exit(1)
+		}
 	}
 	status := m.Run()
 	_ = os.RemoveAll(dir)
