@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/meshnode/meshnode/node"
 )
 
 // chaosNodes are the members of a chaos test.
@@ -44,6 +46,9 @@ type chaos struct {
 	*cluster
 	dir     string
 	loaders []*loader
+
+	enter func(name string) []string              // what runs a process elsewhere; nil: here
+	ask   func(*process) (*node.PingReply, error) // how a member is asked; nil: by process.ping
 }
 
 // loader is one client process.
@@ -71,7 +76,11 @@ func startChaos(t *testing.T, args ...string) *chaos {
 // worker gives the command of one worker, whose log the test shows if it fails.
 func (c *chaos) worker(name string, args ...string) *process {
 	p := &process{name: name, log: &logBuffer{}, done: make(chan struct{})}
-	p.cmd = exec.Command(worker, args...)
+	command := append([]string{worker}, args...)
+	if c.enter != nil {
+		command = append(c.enter(name), command...)
+	}
+	p.cmd = exec.Command(command[0], command[1:]...)
 	p.cmd.Stderr = p.log
 	return p
 }
@@ -162,7 +171,11 @@ func (c *chaos) settle(n int) time.Duration {
 func (c *chaos) unsettled(n int) string {
 	prints := make(map[string]bool)
 	for _, p := range c.members {
-		r, err := p.ping()
+		ask := c.ask
+		if ask == nil {
+			ask = (*process).ping
+		}
+		r, err := ask(p)
 		if err != nil {
 			return fmt.Sprintf("%s: %v", p.name, err)
 		}
@@ -197,9 +210,7 @@ func (c *chaos) finish() []loadReport {
 	}
 	for i, l := range c.loaders {
 		r := &reports[i]
-		if err := json.NewDecoder(l.out).Decode(r); err != nil {
-			t.Fatalf("the report of %s: %v", l.name, err)
-		}
+		*r = l.end(t)
 		t.Logf("%s: %d calls (%d not idempotent), %d + %d failed, %d failovers, %d relayed, %d hedges; p50 %.2f ms, p99 %.2f ms, max %.0f ms",
 			l.name, r.Calls, r.Once, r.Failed, r.FailedOnce, r.Failovers, r.Stats["relayed_calls"], r.Stats["hedges"], r.P50, r.P99, r.Max)
 		if r.Failed+r.FailedOnce > 0 {
@@ -213,6 +224,16 @@ func (c *chaos) finish() []loadReport {
 		}
 	}
 	return reports
+}
+
+// end ends a client and gives its report.
+func (l *loader) end(t *testing.T) (r loadReport) {
+	t.Helper()
+	_ = l.in.Close()
+	if err := json.NewDecoder(l.out).Decode(&r); err != nil {
+		t.Fatalf("the report of %s: %v", l.name, err)
+	}
+	return r
 }
 
 // chaosKills is how often TestChaosKill kills, from the environment.
