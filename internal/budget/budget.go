@@ -9,6 +9,11 @@
 // failures add at most that share to the load, and a small rate, so that a node
 // with few calls can retry at all.
 //
+// failsafe-go v0.9.8 was measured before this was kept (bench/failsafe_test.go): a
+// call through its retry policy costs 460 ns and 14 allocations, through its hedge
+// policy 2.2 µs and 24, against 2 ns for Deposit. The bound was 5 % of a call, 75
+// ns. Its circuit breaker alone takes 27 ns.
+//
 // # Concurrency
 //
 // All methods may be called from any number of goroutines. Deposit is one atomic
