@@ -79,6 +79,8 @@ type Config struct {
 	NoMsgpackRPC bool
 	// Calls is how this node's calls are made where their methods say nothing.
 	Calls rpc.CallPolicy
+	// Admission limits the calls that are served at a time.
+	Admission Admission
 	// Outliers says when peers that answer badly are left out of calls to any
 	// node.
 	Outliers health.Config

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/meshnode/meshnode/internal/admission"
 	"github.com/meshnode/meshnode/rpc"
 )
 
@@ -20,6 +21,7 @@ type handlers struct {
 type handler struct {
 	*rpc.Handler
 	stats *methodStats
+	class *admission.Class // what limits its calls; nil: nothing
 }
 
 func (h *handlers) add(one *handler) error {

@@ -44,10 +44,17 @@ func (o *outgoing) local(ctx context.Context, key info) (fate, error) {
 	if call.OneWay {
 		base = context.WithoutCancel(ctx)
 	}
+	ticket, refused := n.take(h, o.priority)
+	if refused != nil {
+		call.AnsweredBy(n.cfg.Name)
+		o.answer, o.refused = refused, true
+		return done, refused
+	}
 	hctx, cancel := context.WithDeadline(base, o.due)
 	g := n.enter()
 	if g == nil || hctx.Err() != nil {
 		cancel()
+		n.giveBack(hctx, ticket, hctx.Err())
 		if g == nil {
 			return done, o.stopped()
 		}
@@ -65,6 +72,7 @@ func (o *outgoing) local(ctx context.Context, key info) (fate, error) {
 		defer cancel()
 		defer stop()
 		reply, err := n.run(&localContext{rpc.ServerContext{Context: hctx, Info: about}}, h, req)
+		n.giveBack(hctx, ticket, err)
 		answer <- result{reply, err}
 	}()
 	if call.OneWay {

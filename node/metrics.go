@@ -131,6 +131,7 @@ func (n *Node) WriteMetrics(out io.Writer) error {
 	writeHistograms(w, all, func(m *methodStats) *metrics.Histogram { return &m.running })
 	n.writePeers(w)
 	n.writeGauges(w)
+	n.writeAdmission(w)
 	counters := n.Stats()
 	for _, name := range slices.Sorted(maps.Keys(counters)) {
 		w.Family("meshnode_"+name+"_total", "See docs/operating.md.", metrics.KindCounter)

@@ -54,6 +54,7 @@ type Node struct {
 	bodies   bodies
 	stats    stats
 	methods  methods
+	limiters limiters
 	budget   *budget.Budget // of retries and hedges
 	prover   prover
 	self     *balance.Node    // this node's own load, for calls that may go to several
@@ -112,7 +113,7 @@ func New(cfg Config) (*Node, error) {
 // Register serves a method; it implements rpc.Registrar. Handlers may be added
 // at any time. The error says that the name is taken.
 func (n *Node) Register(h *rpc.Handler) error {
-	return n.handlers.add(&handler{Handler: h, stats: n.methods.of(h.Spec.Name())})
+	return n.handlers.add(&handler{Handler: h, stats: n.methods.of(h.Spec.Name()), class: n.classOf(h.Spec)})
 }
 
 // Name is the node's name.

@@ -57,8 +57,14 @@ func (n *Node) ServeCall(in *transport.Incoming) {
 		n.serveStream(in, h, key)
 		return
 	}
+	ticket, refused := n.take(h, rpc.Priority(in.Meta.Priority))
+	if refused != nil {
+		n.shed(in, refused)
+		return
+	}
 	req, err := n.requestOf(h.Spec, in)
 	if err != nil {
+		n.giveBack(in.Context(), ticket, err)
 		n.stats.add(BadBodies)
 		e := rpc.AsError(err)
 		_ = in.Reply(uint64(e.Code), said("request of %s: %s", h.Spec.Name(), e.Message), nil)
@@ -71,6 +77,7 @@ func (n *Node) ServeCall(in *transport.Incoming) {
 		}
 	}
 	reply, err := n.run(ctx, h, req)
+	n.giveBack(ctx, ticket, err)
 	if !in.OneWay() {
 		n.answer(in, h, key, reply, err)
 	}

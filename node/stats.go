@@ -24,6 +24,7 @@ const (
 	Hedges                          // second attempts beside a first
 	HedgesWon                       // those whose answer came first
 	BudgetExhausted                 // retries that the budget did not allow
+	Shed                            // calls that this node refused because it had enough
 	Suspicions                      // members that this node told gossip to suspect
 	TableChanges                    // new ownership tables
 	MovedPartitions                 // partitions that changed their owner by them
@@ -44,7 +45,7 @@ func (c Counter) String() string {
 	return [...]string{
 		"local_calls", "redirects", "not_owner_sent", "retries",
 		"failovers", "failovers_served", "relayed_calls", "relays", "spills", "spills_served",
-		"hedges", "hedges_won", "budget_exhausted", "suspicions",
+		"hedges", "hedges_won", "budget_exhausted", "shed", "suspicions",
 		"table_changes", "moved_partitions", "gained_partitions", "lost_partitions", "held_calls", "hold_timeouts", "panics", "bad_bodies",
 		"identities_proven", "identities_refused",
 	}[c]

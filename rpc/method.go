@@ -15,6 +15,7 @@ type Spec struct {
 	idempotent bool
 	inline     bool
 	streams    bool
+	unlimited  bool
 	compress   Compression
 	priority   Priority
 	policy     CallPolicy
@@ -34,6 +35,9 @@ func (s *Spec) Compression() Compression { return s.compress }
 
 // Streams tells that the method is a Stream: its Handler takes a RawStream.
 func (s *Spec) Streams() bool { return s.streams }
+
+// Unlimited tells that calls of the method are not counted against a limit.
+func (s *Spec) Unlimited() bool { return s.unlimited }
 
 // Inline tells that the method's handlers never block.
 func (s *Spec) Inline() bool { return s.inline }
@@ -73,6 +77,10 @@ func Idempotent() MethodOption { return func(s *Spec) { s.idempotent = true } }
 // until they return nothing else on that connection is read, and their context
 // is valid only until then.
 func Inline() MethodOption { return func(s *Spec) { s.inline = true } }
+
+// Unlimited keeps the method's calls out of the limit of calls that a node can
+// serve at a time (node.Admission): for those that only wait, such as long polls.
+func Unlimited() MethodOption { return func(s *Spec) { s.unlimited = true } }
 
 // Compression is a way to make bodies smaller. The numbers travel on the wire.
 type Compression uint8

@@ -77,6 +77,7 @@ func newRun(a *app) *cobra.Command {
 	flagOf(cmd, &c.Expect, "expect", "e", "1", "be ready only when `n` members are seen, this one included",
 		parseCount(1, 1<<16))
 	flags.BoolVar(&c.Observer, "observer", false, "route calls and follow the members, but own no keys")
+	flags.BoolVar(&c.Admission.Adaptive, "adaptive-admission", false, "refuse calls early beyond what the node can serve at a time, which it finds out by itself")
 	flags.BoolVar(&c.NoMsgpackRPC, "no-msgpack-rpc", false, "refuse plain MessagePack-RPC clients on the node's port")
 	f.log.add(cmd)
 	return cmd

@@ -102,16 +102,17 @@ func housePackages() map[string]Row {
 			Internal: []string{"node", "rpc", "router", "membership", "transport", "certs", "cmd/meshnode/..."},
 			External: []string{cobra, pflag, zerolog, msgpack, isatty, term, progress},
 		},
-		"internal/proctest": {Internal: []string{"node", "rpc", "router", "membership", "transport", "certs"}},
-		"internal/archtest": {},
-		"examples/...":      {Internal: []string{"node", "rpc"}},
+		"internal/proctest":        {Internal: []string{"node", "rpc", "router", "membership", "transport", "certs"}},
+		"internal/proctest/worker": {Internal: []string{"node", "rpc", "membership"}, External: []string{zerolog}},
+		"internal/archtest":        {},
+		"examples/...":             {Internal: []string{"node", "rpc"}},
 	}
 }
 
 func houseBans() []Ban {
 	const seam = "every socket and every name look-up goes through transport.Network"
 	const logger = "a library writes to the zerolog.Logger it was given"
-	programs := []string{"cmd/...", "examples/...", "bench/..."}
+	programs := []string{"cmd/...", "examples/...", "bench/...", "internal/proctest/worker"}
 	seams := []string{"transport", "internal/proctest", "bench/..."}
 	return []Ban{
 		{Import: "net", NotIn: seams, Why: seam, Names: []string{
