@@ -106,6 +106,7 @@ type (
 )
 
 func (n *Node) registerBuiltins() {
+	n.registerExplaining()
 	Ping.Handle(n, n.ping)
 	Echo.Handle(n, n.echo)
 	Members.Handle(n, n.listMembers)

@@ -110,7 +110,8 @@ func completeMethods(_ *cobra.Command, args []string, _ string) ([]string, cobra
 		return nil, cobra.ShellCompDirectiveDefault
 	}
 	return []string{
-		node.Ping.Name(), node.Echo.Name(), node.Members.Name(), node.Owner.Name(), node.Statistics.Name(),
+		node.Ping.Name(), node.Echo.Name(), node.Members.Name(), node.Owner.Name(), node.Explain.Name(), node.Ring.Name(),
+		node.Statistics.Name(), node.Metrics.Name(),
 	}, cobra.ShellCompDirectiveNoFileComp
 }
 

@@ -57,6 +57,9 @@ func TestCommands(t *testing.T) {
 	t.Run("request", testRequest)
 	t.Run("route", func(t *testing.T) { testRoute(t, nodes) })
 	t.Run("route fails", testRouteFails)
+	t.Run("explain", func(t *testing.T) { testExplain(t, nodes) })
+	t.Run("ring", func(t *testing.T) { testRing(t, nodes) })
+	t.Run("stats", func(t *testing.T) { testStats(t) })
 	t.Run("leave", func(t *testing.T) { testLeave(t, nodes) })
 }
 

@@ -48,7 +48,9 @@ func TestHelp(t *testing.T) {
 		}
 	}
 	slices.Sort(names)
-	want := []string{"call", "cert", "cert ca", "cert issue", "completion", "dev", "keygen", "leave", "members", "owner", "route", "run", "version"}
+	want := []string{"call", "cert", "cert ca", "cert issue", "completion", "dev",
+		"explain", "keygen", "leave", "members", "owner", "ring", "route", "run", "stats", "version",
+	}
 	if !slices.Equal(names, want) {
 		t.Errorf("commands are %v; want %v", names, want)
 	}
