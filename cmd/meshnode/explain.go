@@ -209,6 +209,11 @@ func explainNote(m *node.ExplainReply) string {
 
 // changeText says what a change of a table was, in a few words.
 func changeText(c *node.TableChange) string {
+	return fmt.Sprintf("%s; %s", whoChanged(c), plural(c.Moved, "partition moved", "partitions moved"))
+}
+
+// whoChanged names the members that a change is about.
+func whoChanged(c *node.TableChange) string {
 	var parts []string
 	for _, p := range []struct {
 		what  string
@@ -223,5 +228,5 @@ func changeText(c *node.TableChange) string {
 			parts = append(parts, text+" "+p.what)
 		}
 	}
-	return fmt.Sprintf("%s; %s", strings.Join(parts, ", "), plural(c.Moved, "partition moved", "partitions moved"))
+	return strings.Join(parts, ", ")
 }

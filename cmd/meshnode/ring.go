@@ -95,7 +95,7 @@ func ringLines(r *node.RingReply, all bool, now time.Time) []string {
 		if c.Required > 0 {
 			ratio = fmt.Sprintf("%.2f", float64(c.Moved)/float64(c.Required))
 		}
-		changes.add(age(now.Sub(c.At).Seconds()), fmt.Sprint(c.Owners), thousands(c.Moved), thousands(c.Required), ratio, changeText(&c), c.New)
+		changes.add(age(now.Sub(c.At).Seconds()), fmt.Sprint(c.Owners), thousands(c.Moved), thousands(c.Required), ratio, whoChanged(&c), c.New)
 	}
 	return append(append(lines, "", "the last changes of its table:"), changes.lines()...)
 }
