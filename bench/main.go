@@ -41,6 +41,8 @@ type options struct {
 	quick          bool
 	streams        bool
 	mixed          bool
+	tables         bool
+	overload       bool
 	svg            string
 }
 
@@ -57,9 +59,11 @@ func parse(args []string, usage io.Writer) (options, error) {
 	f.BoolVar(&o.quick, "quick", false, "3 rounds within 50 s in all: --time is what is left for each cell")
 	f.BoolVar(&o.streams, "streams", false, "compare streams instead of calls")
 	f.BoolVar(&o.mixed, "mixed", false, "measure small calls beside replies of 100 MiB on the same connection, instead")
+	f.BoolVar(&o.tables, "tables", false, "compare how ownership tables and rings place keys, instead")
+	f.BoolVar(&o.overload, "overload", false, "put three times what it can do on a service, for 30 s (--quick: 5 s), with and without adaptive admission, instead")
 	f.IntVar(&o.messages, "messages", 1_000_000, "with --streams: messages for each stream")
 	f.BoolVar(&o.json, "json", false, "print an array of rows")
-	f.StringVar(&o.svg, "svg", "", "also write a chart to this `file`: calls/s at 64 B with several callers")
+	f.StringVar(&o.svg, "svg", "", "also write a chart to this `file`: calls/s at 64 B with several callers, or of --tables or --overload")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
@@ -106,6 +110,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	o, err := parse(args, stderr)
 	if err != nil {
 		return err
+	}
+	if o.tables {
+		return runTables(ctx, o, stdout, stderr)
+	}
+	if o.overload {
+		return runOverload(ctx, o, stdout, stderr)
 	}
 	if o.mixed {
 		return runMixed(ctx, o, stdout, stderr)
