@@ -32,6 +32,18 @@ func failLab(t *testing.T) (*lab, map[string]*Node, *wires) {
 	return l, nodes, w
 }
 
+// lose makes a node unreachable, but for connections that it makes itself.
+func (w *wires) lose(n *Node) {
+	at := n.Addr().String()
+	w.failing(func(addr string) error {
+		if addr == at {
+			return errors.New("no route")
+		}
+		return nil
+	})
+	w.cut()
+}
+
 // keysOwned gives keys whose first owners are these, in this order.
 func keysOwned(n *Node, count int, owners ...string) (keys []string) {
 	for i := 0; len(keys) < count; i++ {
@@ -88,14 +100,7 @@ func TestFailoverRelays(t *testing.T) {
 	t.Parallel()
 	l, nodes, w := failLab(t)
 	a := nodes["a"]
-	at := nodes["b"].Addr().String()
-	w.failing(func(addr string) error {
-		if addr == at {
-			return errors.New("no route")
-		}
-		return nil
-	})
-	w.cut()
+	w.lose(nodes["b"])
 	for _, owners := range [][]string{{"b", "c"}, {"b", "a"}} { // the caller itself may be the next
 		for _, key := range keysOwned(a, 10, owners...) {
 			var by string
@@ -178,14 +183,7 @@ func TestOwnerOnly(t *testing.T) {
 	t.Parallel()
 	l, nodes, w := failLab(t)
 	a := nodes["a"]
-	at := nodes["b"].Addr().String()
-	w.failing(func(addr string) error {
-		if addr == at {
-			return errors.New("no route")
-		}
-		return nil
-	})
-	w.cut()
+	w.lose(nodes["b"])
 	key := keysOwned(a, 1, "b", "c")[0]
 	_, err := work.Call(t.Context(), a, &job{Key: key}, rpc.Key(key), rpc.OwnerOnly(), rpc.Timeout(300*time.Millisecond))
 	wantCode(t, err, rpc.DeadlineExceeded)

@@ -51,6 +51,9 @@ func (o *outgoing) spilled(ctx context.Context, v *view, partition uint32, owner
 	}
 	o.n.stats.add(Spills)
 	if names[at] == o.n.cfg.Name {
+		if h := o.n.handlers.find(o.call.Spec.Name()); h == nil || !o.n.letsSpill(h.Spec) {
+			return 0, false, nil
+		}
 		o.n.stats.add(SpillsServed)
 		set.Nodes[at].Begin()
 		defer set.Nodes[at].Done()

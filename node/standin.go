@@ -30,7 +30,7 @@ func (n *Node) admitStandIn(ctx context.Context, spec *rpc.Spec, m *transport.Me
 		return key, nil, nil
 	case rank < 0:
 		return info{}, nil, n.notOwner(v, partition, owners[0])
-	case m.StandIn == transport.ForSpill && spec.Idempotent():
+	case m.StandIn == transport.ForSpill && n.letsSpill(spec):
 		n.stats.add(SpillsServed)
 		key.standIn = transport.Spilled
 		return key, nil, nil
@@ -50,6 +50,13 @@ func (n *Node) admitStandIn(ctx context.Context, spec *rpc.Spec, m *transport.Me
 	n.confirmGone(v, owners[:rank])
 	key.standIn = transport.InPlace
 	return key, nil, nil
+}
+
+// letsSpill tells whether calls of a method may be served by owners that are not
+// the first. A handler that relies on being the owner must not be surprised, so
+// who serves it has to agree, by the method's policy or the node's.
+func (n *Node) letsSpill(spec *rpc.Spec) bool {
+	return spec.Idempotent() && spec.Policy().Or(n.cfg.Calls).Spill > 0
 }
 
 // relay passes a call on to the member that should serve it and that its caller

@@ -35,7 +35,8 @@ type CallPolicy struct {
 	// Spill lets a call with a key of an idempotent method go to the next owner
 	// when the first has more than Spill times its share of this node's calls
 	// under way. 1.25 is a good value; NoSpill is the default: every call goes
-	// to the owner.
+	// to the owner. The serving side has to agree, by the policy of its method or
+	// of its node.
 	Spill float64
 }
 
@@ -126,8 +127,9 @@ const (
 	Weighted    Policy = "weighted"     // in proportion to the weights of the nodes
 	LeastLoaded Policy = "least-loaded" // the better of two: by latency and calls under way
 	ZoneFirst   Policy = "zone-first"   // in the caller's own zone, unless that is overloaded
-	// Bounded is for calls with a key of idempotent methods: to the next owner
-	// when the first is overloaded. See CallPolicy.Spill, which it sets to 1.25.
+	// Bounded is for calls with a key of idempotent methods that let calls spill:
+	// to the next owner when the first is overloaded. See CallPolicy.Spill, which
+	// it sets to 1.25 for one call.
 	Bounded Policy = "bounded"
 )
 

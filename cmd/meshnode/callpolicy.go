@@ -27,7 +27,7 @@ type policyFlags struct {
 func (f *policyFlags) add(cmd *cobra.Command) {
 	flagOf(cmd, &f.hedge, "hedge", "", "", "send an idempotent call a second time, elsewhere, after this `time` without answer; p95: after what 95 % of calls take", parseHedge)
 	flagOf(cmd, &f.retries, "retries", "", "", "send a call again at most `n` times when it failed and that may help; 0: never", parseRetries)
-	flagOf(cmd, &f.spill, "spill", "", "", "with --key: let the next owner serve an idempotent call when the first has more than this `factor` of its share, such as 1.25", parseSpill)
+	flagOf(cmd, &f.spill, "spill", "", "", "with --key: let the next owner serve an idempotent call, if its method allows that, when the first has more than this `factor` of its share, such as 1.25", parseSpill)
 	flagOf(cmd, &f.priority, "priority", "", "", "what an overloaded node does with the call: critical ones are refused last, sheddable ones first (`which`: critical, default or sheddable)", parsePriority)
 	cmd.Flags().BoolVar(&f.ownerOnly, "owner-only", false, "with --key: let no other owner stand in for one that cannot be reached")
 	completeChoices(cmd, "priority", []string{"critical", "default", "sheddable"})

@@ -87,27 +87,6 @@ func (c *chaos) worker(name string, args ...string) *process {
 	return p
 }
 
-// run starts a worker; it is killed at the end of the test if it still lives.
-func (c *chaos) run(p *process) {
-	t := c.t
-	t.Helper()
-	if err := p.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() {
-		defer close(p.done)
-		p.err = p.cmd.Wait()
-	}()
-	t.Cleanup(func() {
-		_ = p.cmd.Process.Signal(syscall.SIGCONT)
-		p.kill()
-		if t.Failed() {
-			text := p.log.String()
-			t.Logf("the end of the log of %s (pid %d):\n%s", p.name, p.cmd.Process.Pid, text[max(0, len(text)-6000):])
-		}
-	})
-}
-
 // serve starts a member.
 func (c *chaos) serve(name, addr string) *process {
 	c.t.Helper()
@@ -117,7 +96,7 @@ func (c *chaos) serve(name, addr string) *process {
 	}
 	p := c.worker(name, args...)
 	p.addr = addr
-	c.run(p)
+	p.launch(c.t)
 	c.members = append(c.members, p)
 	return p
 }
@@ -150,7 +129,7 @@ func (c *chaos) load(name, addr string, args ...string) {
 	}
 	t.Cleanup(func() { _ = r.Close() })
 	p.cmd.Stdout = w
-	c.run(p)
+	p.launch(t)
 	_ = w.Close()
 	l.out = bufio.NewReader(r)
 	if line, err := l.out.ReadString('\n'); line != "ready\n" {

@@ -82,6 +82,17 @@ func start(t *testing.T, name, addr string, args ...string) *process {
 	p.cmd = exec.Command(daemon, args...)
 	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
 	p.cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
+	p.launch(t)
+	return p
+}
+
+// shownLog is how much of a process's log a failed test shows, in bytes: its end.
+const shownLog = 20_000
+
+// launch starts the process; it is killed at the end of the test if it still
+// lives, and a test that failed shows its log.
+func (p *process) launch(t *testing.T) {
+	t.Helper()
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -90,12 +101,13 @@ func start(t *testing.T, name, addr string, args ...string) *process {
 		p.err = p.cmd.Wait()
 	}()
 	t.Cleanup(func() {
+		_ = p.cmd.Process.Signal(syscall.SIGCONT) // who is stopped cannot end
 		p.kill()
 		if t.Failed() {
-			t.Logf("log of %s (pid %d):\n%s", name, p.cmd.Process.Pid, p.log)
+			text := p.log.String()
+			t.Logf("log of %s (pid %d):\n%s", p.name, p.cmd.Process.Pid, text[max(0, len(text)-shownLog):])
 		}
 	})
-	return p
 }
 
 // kill ends the process at once, as a crash, and waits for its end.
