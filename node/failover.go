@@ -105,7 +105,7 @@ func (o *outgoing) pastOwner(ctx context.Context, v *view, w *walk, partition ui
 		o.n.confirmGone(v, before)
 	case transport.Relayed:
 		o.n.stats.add(RelayedCalls)
-		o.n.cutOff(v, owners[0], o.isHedge)
+		o.n.cutOff(v, owners[0])
 	}
 	return f, owner, err
 }
@@ -147,12 +147,12 @@ func (n *Node) confirmGone(v *view, names []string) {
 }
 
 // cutOff takes note that a stand-in has reached an owner that this node could
-// not. A hedge says nothing about that: the owner may just have been slow.
-func (n *Node) cutOff(v *view, owner string, hedge bool) {
+// not, or that one that was gone is back.
+func (n *Node) cutOff(v *view, owner string) {
 	p := v.peers[owner]
 	switch now := n.since(); {
 	case p == nil:
-	case hedge || p.link.confirmed(now):
+	case p.link.confirmed(now):
 		p.link.isBack()
 	case !p.link.passed(now): // else this call did not even try
 		p.link.cutOff(now)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/meshnode/meshnode/rpc"
+	"github.com/meshnode/meshnode/transport"
 )
 
 // hedge is a second attempt beside a call that gets no answer for long.
@@ -122,11 +123,10 @@ func (h *hedge) run(ctx context.Context) {
 	h.stop = stop
 	over := h.over
 	h.mu.Unlock()
-	if over || !h.first.n.budget.Withdraw(h.first.n.since()) {
+	if over {
 		return
 	}
 	second := h.first.twin()
-	second.n.stats.add(Hedges)
 	err := second.elsewhere(ctx)
 	if err != nil && (err != error(second.answer) || errors.Is(err, rpc.Unavailable) || errors.Is(err, rpc.ResourceExhausted)) {
 		return // the first may still do better
@@ -155,19 +155,50 @@ func (o *outgoing) twin() *outgoing {
 
 // elsewhere makes the second attempt at other nodes than the first.
 func (o *outgoing) elsewhere(ctx context.Context) error {
-	if o.call.Dest.Kind == rpc.ToAny {
+	switch o.call.Dest.Kind {
+	case rpc.ToAny:
+		if !o.paid() {
+			return errNowhere
+		}
 		return o.toAny(ctx)
+	case rpc.ToKey:
+		return o.atNextOwner(ctx)
 	}
+	return errNowhere
+}
+
+// paid tells whether the budget allows the second attempt, and counts it.
+func (o *outgoing) paid() bool {
+	if !o.n.budget.Withdraw(o.n.since()) {
+		o.n.stats.add(BudgetExhausted)
+		return false
+	}
+	o.n.stats.add(Hedges)
+	return true
+}
+
+// atNextOwner makes the second attempt at a call with a key. An owner that gives
+// a sign of life is only slow: then the next one is asked if calls of the method
+// may spill, and else nobody, as the call would come back to the first.
+func (o *outgoing) atNextOwner(ctx context.Context) error {
 	v := o.n.view.Load()
-	if o.call.Dest.Kind != rpc.ToKey || !v.ready || !o.mayFailOver(v) {
+	if !v.ready || !o.mayFailOver(v) {
 		return errNowhere
 	}
 	partition := v.table.Partition(o.call.Dest.Key)
-	if v.ownerOf(partition, o.call.Spec.Name()) == o.n.cfg.Name {
+	owner := v.peers[v.ownerOf(partition, o.call.Spec.Name())]
+	if owner == nil { // this node itself, or somebody who is gone
 		return errNowhere
 	}
+	alive := o.n.signOfLife(ctx, owner)
+	if alive && o.spillFactor() == 0 || ctx.Err() != nil || !o.paid() {
+		return errNowhere
+	}
+	if alive {
+		return o.spillTo(ctx, v, partition, 1)
+	}
 	for w := (walk{past: 1, redialed: true}); ; {
-		o.lost, o.served = notLost, 0
+		o.lost, o.served = notLost, transport.AsOwner
 		f, _, err := o.pastOwner(ctx, v, &w, partition)
 		if f == done || f == missing {
 			return err

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -122,5 +123,62 @@ func TestHedgeNotNeeded(t *testing.T) {
 	}
 	if got := nodes["a"].Stats()["hedges"]; got != 0 {
 		t.Errorf("%d hedges", got)
+	}
+}
+
+// An owner that lives and is slow is not asked twice; if calls of the method may
+// spill, the next owner answers.
+func TestHedgeOfASlowOwner(t *testing.T) {
+	t.Parallel()
+	l, nodes, _ := hedgeLab(t, "a", "b", "c", "d")
+	a := nodes["a"]
+	spread := rpc.NewMethod[job, report]("lab.Spread", rpc.Idempotent(),
+		rpc.WithPolicy(rpc.CallPolicy{Spill: 1.25, Hedge: 20 * time.Millisecond}))
+	for _, n := range nodes {
+		spread.Handle(n, func(ctx context.Context, req *job) (*report, error) { return l.serve(ctx, n, req) })
+	}
+	release := make(chan struct{})
+	l.do["slow on b"] = func(ctx context.Context, n *Node, _ *job) (*report, error) {
+		if n.Name() == "b" {
+			select {
+			case <-release:
+			case <-ctx.Done():
+			}
+		}
+		info, _ := rpc.InfoFrom(ctx)
+		return &report{Node: n.Name(), Data: fmt.Append(nil, info.Spilled)}, nil
+	}
+	key := keysOwned(a, 1, "b", "c")[0]
+	got, err := spread.Call(t.Context(), a, &job{Key: "spread", Do: "slow on b"}, rpc.Key(key), rpc.Timeout(patience))
+	if err != nil || got.Node != "c" || string(got.Data) != "true" {
+		t.Errorf("a method that may spill: %+v, %v", got, err)
+	}
+	before := a.Stats()["hedges"]
+	link := a.view.Load().peers["b"].link
+	link.mu.Lock()
+	link.askedAt = 0 // forget the sign of life
+	link.mu.Unlock()
+	answered := make(chan *report, 1)
+	go func() {
+		got, err := hedgedWork.Call(t.Context(), a, &job{Key: "slow", Do: "slow on b"}, rpc.Key(key), rpc.Timeout(patience))
+		if err != nil {
+			t.Error(err)
+		}
+		answered <- got
+	}()
+	eventually(t, "the hedge is due, and the owner was asked for a sign of life", func() error {
+		link.mu.Lock()
+		defer link.mu.Unlock()
+		if !link.alive || link.askedAt == 0 {
+			return errors.New("it was not")
+		}
+		return nil
+	})
+	close(release)
+	if got := await(t, "the answer", answered); got == nil || got.Node != "b" {
+		t.Errorf("answered by %+v", got)
+	}
+	if ran := l.executed("slow"); len(ran) != 1 || a.Stats()["hedges"] != before {
+		t.Errorf("executed on %v, %d hedges", ran, a.Stats()["hedges"]-before)
 	}
 }

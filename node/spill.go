@@ -49,23 +49,45 @@ func (o *outgoing) spilled(ctx context.Context, v *view, partition uint32, owner
 	if at == 0 {
 		return 0, false, nil
 	}
+	if err := o.spillTo(ctx, v, partition, at); err != errNowhere {
+		return done, true, err
+	}
+	o.lost = notLost // whatever became of that one, the owner was not asked
+	return 0, false, nil
+}
+
+// spillTo makes one attempt at an owner that is not the first, because that one
+// has more than its share. errNowhere tells that it did not serve the call.
+func (o *outgoing) spillTo(ctx context.Context, v *view, partition uint32, at int) error {
+	names := v.ownersOf(partition, at+1, o.call.Spec.Name())
+	if len(names) <= at {
+		return errNowhere
+	}
+	name := names[at]
 	o.n.stats.add(Spills)
-	if names[at] == o.n.cfg.Name {
-		if h := o.n.handlers.find(o.call.Spec.Name()); h == nil || !o.n.letsSpill(h.Spec) {
-			return 0, false, nil
+	if name == o.n.cfg.Name {
+		h := o.n.handlers.find(o.call.Spec.Name())
+		if h == nil || !o.n.letsSpill(h.Spec) {
+			return errNowhere
 		}
 		o.n.stats.add(SpillsServed)
-		set.Nodes[at].Begin()
-		defer set.Nodes[at].Done()
-		f, err = o.local(ctx, info{keyed: true, partition: partition, standIn: transport.Spilled})
-		return f, true, err
+		o.n.self.Begin()
+		defer o.n.self.Done()
+		_, err := o.local(ctx, info{keyed: true, partition: partition, standIn: transport.Spilled})
+		return err
 	}
-	f, _, err = o.send(ctx, target{
-		name: names[at], peer: v.peers[names[at]], partition: int64(partition),
+	p := v.peers[name]
+	if p == nil {
+		return errNowhere
+	}
+	f, _, err := o.send(ctx, target{
+		name: name, peer: p, partition: int64(partition),
 		fingerprint: uint64(v.table.Fingerprint()), standIn: transport.ForSpill, hasty: true,
 	})
-	o.lost = notLost // whatever became of that one, the owner was not asked
-	return f, f == done, err
+	if f != done {
+		return errNowhere
+	}
+	return err
 }
 
 // checkPolicy refuses a policy that calls with a key do not have.
