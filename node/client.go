@@ -99,7 +99,9 @@ func (c *Client) direct(ctx context.Context, call *rpc.Call) error {
 		return rpc.Errorf(rpc.InvalidArgument, "request of %s: %v", call.Spec.Name(), err)
 	}
 	req := transport.Request{Method: call.Spec.Name(), Body: body, Deadline: c.due(ctx, call), Into: call.Into}
-	req.Meta = transport.Meta{Partition: transport.NoPartition, User: pairsOf(call.Metadata)}
+	req.Meta = transport.Meta{
+		Partition: transport.NoPartition, Priority: uint8(priorityOf(call)), User: pairsOf(call.Metadata),
+	}
 	req.Body, _, req.Meta.Encoding = c.bodies.shrink(nil, body, call.Spec.Compression())
 	bounded, cancel := context.WithDeadline(ctx, req.Deadline)
 	defer cancel()

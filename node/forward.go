@@ -42,14 +42,11 @@ func forwardRequest(call *rpc.Call, body []byte) *ForwardRequest {
 		Method: call.Spec.Name(), Body: body, Idempotent: call.Spec.Idempotent(),
 		OneWay: call.OneWay, Metadata: call.Metadata,
 		Keyed: call.Dest.Kind == rpc.ToKey, Key: call.Dest.Key, Peer: call.Dest.Peer,
-		Policy: call.Dest.Policy, OwnerOnly: call.OwnerOnly, Priority: call.Spec.Priority(),
+		Policy: call.Dest.Policy, OwnerOnly: call.OwnerOnly, Priority: priorityOf(call),
 		Retries: policy.Retries, HedgeUS: int64(policy.Hedge), Spill: policy.Spill,
 	}
 	if policy.Hedge > 0 {
 		req.HedgeUS = max(policy.Hedge.Microseconds(), 1)
-	}
-	if call.Prioritised {
-		req.Priority = call.Priority
 	}
 	return req
 }

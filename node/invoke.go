@@ -49,9 +49,7 @@ func (o *outgoing) policy() rpc.CallPolicy { return o.call.Spec.Policy().Or(o.n.
 
 // inherit takes over what the call has from the one that is being served.
 func (o *outgoing) inherit(ctx context.Context) {
-	if o.priority = o.call.Spec.Priority(); o.call.Prioritised {
-		o.priority = o.call.Priority
-	}
+	o.priority = priorityOf(o.call)
 	served, ok := rpc.InfoFrom(ctx)
 	if !ok {
 		return
@@ -60,6 +58,14 @@ func (o *outgoing) inherit(ctx context.Context) {
 	if o.priority == rpc.PriorityDefault && !o.call.Prioritised {
 		o.priority = served.Priority
 	}
+}
+
+// priorityOf is what a call says of its priority, or its method.
+func priorityOf(call *rpc.Call) rpc.Priority {
+	if call.Prioritised {
+		return call.Priority
+	}
+	return call.Spec.Priority()
 }
 
 // carry brings the call to its destination, with a second attempt beside the

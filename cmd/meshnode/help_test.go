@@ -48,7 +48,8 @@ func TestHelp(t *testing.T) {
 		}
 	}
 	slices.Sort(names)
-	want := []string{"call", "cert", "cert ca", "cert issue", "completion", "dev",
+	want := []string{
+		"call", "cert", "cert ca", "cert issue", "completion", "dev",
 		"explain", "keygen", "leave", "members", "owner", "ring", "route", "run", "stats", "version",
 	}
 	if !slices.Equal(names, want) {

@@ -54,8 +54,9 @@ type chaos struct {
 // loader is one client process.
 type loader struct {
 	*process
-	in  io.WriteCloser
-	out *bufio.Reader
+	in    io.WriteCloser
+	out   *bufio.Reader
+	ended bool
 }
 
 // startChaos starts the members and the clients. The loads together are 2,200
@@ -68,8 +69,9 @@ func startChaos(t *testing.T, args ...string) *chaos {
 	}
 	c.settle(chaosNodes)
 	for i := range 2 {
-		c.load(fmt.Sprintf("load-%d", i+1), args...)
+		c.load(fmt.Sprintf("load-%d", i+1), freeAddrs(t, 1)[0], args...)
 	}
+	c.settle(chaosNodes)
 	return c
 }
 
@@ -131,10 +133,11 @@ func (c *chaos) seed(addr string) string {
 }
 
 // load starts a client and waits until it sends.
-func (c *chaos) load(name string, args ...string) {
+func (c *chaos) load(name, addr string, args ...string) {
 	t := c.t
 	t.Helper()
-	p := c.worker(name, append([]string{"load", "-name", name, "-join", c.seed(""), "-rate", "1100"}, args...)...)
+	p := c.worker(name, append([]string{"load", "-name", name, "-bind", addr, "-join", c.seed(""), "-rate", "1100"}, args...)...)
+	p.addr = addr
 	l := &loader{process: p}
 	var err error
 	if l.in, err = p.cmd.StdinPipe(); err != nil {
@@ -156,21 +159,29 @@ func (c *chaos) load(name string, args ...string) {
 	c.loaders = append(c.loaders, l)
 }
 
-// settle waits until n members own partitions by the tables of all of them.
+// settle waits until n members own partitions by the tables of all of them, and
+// of the clients that run.
 func (c *chaos) settle(n int) time.Duration {
 	c.t.Helper()
 	began := time.Now()
+	all := slices.Clone(c.members)
+	for _, l := range c.loaders {
+		if !l.ended {
+			all = append(all, l.process)
+		}
+	}
 	var last string
 	eventually(c.t, 30*time.Second, func() bool {
-		last = c.unsettled(n)
+		last = c.unsettled(n, all)
 		return last == ""
 	}, func() string { return last })
 	return time.Since(began)
 }
 
-func (c *chaos) unsettled(n int) string {
+// unsettled says what keeps some processes from agreeing; empty: nothing.
+func (c *chaos) unsettled(n int, all []*process) string {
 	prints := make(map[string]bool)
-	for _, p := range c.members {
+	for _, p := range all {
 		ask := c.ask
 		if ask == nil {
 			ask = (*process).ping
@@ -229,6 +240,7 @@ func (c *chaos) finish() []loadReport {
 // end ends a client and gives its report.
 func (l *loader) end(t *testing.T) (r loadReport) {
 	t.Helper()
+	l.ended = true
 	_ = l.in.Close()
 	if err := json.NewDecoder(l.out).Decode(&r); err != nil {
 		t.Fatalf("the report of %s: %v", l.name, err)

@@ -127,8 +127,8 @@ func (is *island) index(name string) int {
 
 // client starts a client that joins by one member.
 func (is *island) client(name string, seed int, args ...string) *loader {
-	addr := is.hosts[is.index(name)].ip + ":0"
-	is.load(name, append([]string{"-bind", addr, "-join", is.members[seed].addr, "-rate", "500"}, args...)...)
+	addr := fmt.Sprintf("%s:%d", is.hosts[is.index(name)].ip, 7200+len(is.loaders))
+	is.load(name, addr, append([]string{"-join", is.members[seed].addr, "-rate", "500"}, args...)...)
 	return is.loaders[len(is.loaders)-1]
 }
 
@@ -156,12 +156,9 @@ func (is *island) ping(p *process) (*node.PingReply, error) {
 func (is *island) side(members []*process, within time.Duration) {
 	is.chaos.t.Helper()
 	began := time.Now()
-	all := is.members
-	is.members = members
-	defer func() { is.members = all }()
 	var last string
 	eventually(is.chaos.t, within, func() bool {
-		last = is.unsettled(len(members))
+		last = is.unsettled(len(members), members)
 		return last == ""
 	}, func() string { return last })
 	is.chaos.t.Logf("%d members have a table of their own after %.1f s", len(members), time.Since(began).Seconds())
