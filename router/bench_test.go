@@ -5,26 +5,43 @@ import (
 	"testing"
 )
 
+// BenchmarkLookup looks up one key over and over, and many in turn, which then
+// are all over the table: what the caches make of it.
 func BenchmarkLookup(b *testing.B) {
-	table := mustNew(b, named(100), Params{})
-	b.ReportAllocs()
-	for b.Loop() {
-		table.Lookup("user/1234567890")
+	for _, n := range []int{100, 1000} {
+		table := mustNew(b, named(n), paramsFor(n))
+		for _, count := range []int{1, 1 << 12} {
+			keys := make([]string, count)
+			for i := range keys {
+				keys[i] = fmt.Sprintf("user/%010d", i)
+			}
+			b.Run(fmt.Sprintf("members=%d/keys=%d", n, count), func(b *testing.B) {
+				b.ReportAllocs()
+				i := 0
+				for b.Loop() {
+					table.Lookup(keys[i&(count-1)])
+					i++
+				}
+				b.ReportMetric(float64(table.Memory()), "bytes/table")
+			})
+		}
 	}
 }
 
 func BenchmarkOwners(b *testing.B) {
-	table := mustNew(b, named(100), Params{})
-	for _, n := range []int{1, 3, 20} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			b.ReportAllocs()
-			dst := make([]string, 0, n)
-			var p uint32
-			for b.Loop() {
-				dst = table.Owners(p%DefaultPartitions, n, dst[:0])
-				p++
-			}
-		})
+	for _, members := range []int{100, 1000} {
+		table := mustNew(b, named(members), paramsFor(members))
+		for _, n := range []int{1, 2, 3, 20} {
+			b.Run(fmt.Sprintf("members=%d/owners=%d", members, n), func(b *testing.B) {
+				b.ReportAllocs()
+				dst := make([]string, 0, n)
+				var p uint32
+				for b.Loop() {
+					dst = table.Owners(p%DefaultPartitions, n, dst[:0])
+					p++
+				}
+			})
+		}
 	}
 }
 

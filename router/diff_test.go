@@ -166,3 +166,22 @@ func TestString(t *testing.T) {
 		}
 	}
 }
+
+// TestStringShowsTheExtremes has a member of a small weight, which comes last by
+// name and has the largest load.
+func TestStringShowsTheExtremes(t *testing.T) {
+	table := mustNew(t, append(named(100), Member{Name: "zz", Weight: 0.1}), Params{Partitions: 256})
+	most := Share{}
+	for _, s := range table.Shares() {
+		if s.Load > most.Load {
+			most = s
+		}
+	}
+	lines := strings.Split(table.String(), "\n")
+	if !strings.HasPrefix(lines[2], most.Name+" ") || most.Load != table.Spread() {
+		t.Errorf("the most loaded is %+v:\n%s", most, table)
+	}
+	if !strings.HasPrefix(lines[2+printedMembers/2], "(85 more)") {
+		t.Errorf("no line in the middle that says how many more there are:\n%s", table)
+	}
+}

@@ -1,5 +1,7 @@
 package router
 
+import "slices"
+
 // lookahead is how many members of its rank a partition keeps at hand. Most
 // partitions settle with their first or second.
 const lookahead = 4
@@ -132,7 +134,7 @@ func match(rank *ranking, bounds []uint32, partitions uint32) ([]uint16, []refus
 			primary[b.partition] = uint16(member)
 		}
 	}
-	return primary, m.turned
+	return primary, slices.Clone(m.turned) // no more memory than it needs: it is kept
 }
 
 // settle finds a place for a partition, and for whichever it displaces, until

@@ -1,12 +1,14 @@
 package router
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 )
 
-// printedMembers is how many members String prints.
+// printedMembers is how many members String prints: an even number.
 const printedMembers = 16
 
 // Share is what one member holds of a table.
@@ -57,8 +59,8 @@ func (t *Table) Spread() float64 {
 }
 
 // String describes the table in a few lines for people: its parameters,
-// balance and fingerprint, and the shares of the first members by name. The
-// form may change.
+// balance and fingerprint, and the shares of the members by name, or of the most
+// and the least loaded if there are many. The form may change.
 func (t *Table) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "table %v: %d members, %d zones, %d partitions, slack %d permille, spread %.3f\n",
@@ -67,15 +69,24 @@ func (t *Table) String() string {
 	if len(shares) == 0 {
 		return b.String()
 	}
+	left := 0
+	if len(shares) > printedMembers {
+		left = len(shares) - printedMembers
+		slices.SortStableFunc(shares, func(a, b Share) int { return cmp.Compare(b.Load, a.Load) })
+	}
 	w := tabwriter.NewWriter(&b, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "MEMBER\tZONE\tWEIGHT\tPARTITIONS\tCAPACITY\tSHARE\tLOAD")
-	for _, s := range shares[:min(len(shares), printedMembers)] {
+	for i, s := range shares {
+		switch {
+		case left > 0 && i == printedMembers/2:
+			fmt.Fprintf(w, "(%d more)\t\t\t\t\t\t%.3f to %.3f\n", left, shares[i+left-1].Load, s.Load)
+			continue
+		case left > 0 && i > printedMembers/2 && i < printedMembers/2+left:
+			continue
+		}
 		fmt.Fprintf(w, "%s\t%s\t%g\t%d\t%d\t%.2f%%\t%.3f\n",
 			s.Name, s.Zone, s.Weight, s.Partitions, s.Capacity, 100*s.Fraction, s.Load)
 	}
 	w.Flush() // into memory: cannot fail
-	if more := len(shares) - printedMembers; more > 0 {
-		fmt.Fprintf(&b, "and %d more\n", more)
-	}
 	return b.String()
 }

@@ -19,7 +19,7 @@ type Table struct {
 	bounds      []uint32 // by member, the most partitions that it may hold
 	counts      []uint32 // by member, the partitions that it holds
 	primary     []uint16 // by partition, the index of its member; empty without members
-	turned      turned   // who else a partition would rather have had
+	turned      []refusal
 	fingerprint Fingerprint
 }
 
@@ -65,9 +65,7 @@ func newTable(members []Member, params Params) (*Table, []uint32, error) {
 
 // fill gives every partition its owner, from scratch. There must be members.
 func (t *Table) fill() {
-	var refusals []refusal
-	t.primary, refusals = match(&t.rank, t.bounds, t.params.Partitions)
-	t.turned = sortRefusals(refusals, t.params.Partitions)
+	t.primary, t.turned = match(&t.rank, t.bounds, t.params.Partitions)
 	t.count()
 }
 

@@ -43,11 +43,16 @@ const fewChanges = 8
 // the vacant. Members with room come first, so that there are none when the loose
 // ask: these ask from the first of their rank on, which puts them into all queues
 // that they belong to.
+//
+// What a member holds may list partitions that have left for another holder: they
+// are struck off all at once, before anybody looks (settle). So a member of which
+// half the partitions leave takes time for its list once, not for each of them.
 type update struct {
 	old, next *Table
 	holder    []int32   // by partition; -1: it is loose
 	held      []holding // by member; those in heaps are heaps, the others in no order
 	heaps     []bool    // by member
+	left      []bool    // by member: some of what it holds may have another holder now
 	queue     [][]uint32
 	loose     []uint32 // partitions without a holder
 	vacant    []int    // members that may have room for somebody in their queue
@@ -73,7 +78,8 @@ func newUpdate(old, next *Table, weights []uint32) (*update, bool) {
 	n := len(next.members)
 	u := &update{
 		old: old, next: next, holder: make([]int32, next.params.Partitions),
-		held: make([]holding, n), heaps: make([]bool, n), queue: make([][]uint32, n), isVacant: make([]bool, n),
+		held: make([]holding, n), heaps: make([]bool, n), left: make([]bool, n),
+		queue: make([][]uint32, n), isVacant: make([]bool, n),
 	}
 	u.takeHeld(index)
 	u.takeQueues(index)
@@ -133,8 +139,8 @@ func (u *update) takeHeld(index []int32) {
 // takeQueues gives every member the partitions that it had turned down.
 func (u *update) takeQueues(index []int32) {
 	sizes := make([]int, len(u.queue))
-	for _, was := range u.old.turned.by {
-		if m := index[was]; m >= 0 {
+	for _, r := range u.old.turned {
+		if m := index[r.member]; m >= 0 {
 			sizes[m]++
 		}
 	}
@@ -148,11 +154,9 @@ func (u *update) takeQueues(index []int32) {
 		u.queue[m], backing = backing[:0:s], backing[s:]
 		u.queue[m] = append(u.queue[m], own...)
 	}
-	for p := range u.next.params.Partitions {
-		for _, was := range u.old.turned.of(p) {
-			if m := index[was]; m >= 0 {
-				u.queue[m] = append(u.queue[m], p)
-			}
+	for _, r := range u.old.turned {
+		if m := index[r.member]; m >= 0 {
+			u.queue[m] = append(u.queue[m], r.partition)
 		}
 	}
 }
@@ -233,6 +237,7 @@ func (u *update) place(partition uint32) {
 // offer has a member take a bid if it has room or holds a weaker one, which is
 // loose then.
 func (u *update) offer(member int, b bid) bool {
+	u.settle(member)
 	if len(u.held[member]) >= int(u.next.bounds[member]) {
 		if !u.heaps[member] {
 			u.heapify(member)
@@ -284,19 +289,28 @@ func (u *update) take(member int, b bid) {
 	u.holder[b.partition] = int32(member)
 }
 
-// leave takes a partition away from its holder, who then has room.
+// leave notes that a partition goes to another member, so that its holder has
+// room. Whoever calls it gives the partition that other holder.
 func (u *update) leave(partition uint32) {
 	member := int(u.holder[partition])
-	h := u.held[member]
-	i := slices.IndexFunc(h, func(b bid) bool { return b.partition == partition })
-	h[i] = h[len(h)-1]
-	u.held[member], u.heaps[member] = h[:len(h)-1], false
+	u.left[member] = true
 	u.mark(member)
+}
+
+// settle strikes off what a member holds no more. A partition that comes back is
+// not there twice, since nothing is added to a list before this.
+func (u *update) settle(member int) {
+	if !u.left[member] {
+		return
+	}
+	u.left[member], u.heaps[member] = false, false
+	u.held[member] = slices.DeleteFunc(u.held[member], func(b bid) bool { return int(u.holder[b.partition]) != member })
 }
 
 // invite fills the room of a member with the strongest of those in its queue who
 // would rather be there, and drops from the queue those who would not.
 func (u *update) invite(member int) {
+	u.settle(member)
 	room := int(u.next.bounds[member]) - len(u.held[member])
 	if room <= 0 {
 		return
@@ -307,20 +321,24 @@ func (u *update) invite(member int) {
 			bids = append(bids, bid{u.hash(p, member), p})
 		}
 	}
-	slices.SortFunc(bids, func(a, b bid) int {
-		switch {
-		case a == b:
-			return 0
-		case a.weaker(b):
-			return 1
-		}
-		return -1
-	})
-	bids = slices.Compact(bids) // who came twice
+	if len(bids) > room {
+		slices.SortFunc(bids, func(a, b bid) int {
+			switch {
+			case a == b:
+				return 0
+			case a.weaker(b):
+				return 1
+			}
+			return -1
+		})
+		bids = slices.Compact(bids) // who came twice
+	}
 	taken := bids[:min(room, len(bids))]
 	for _, b := range taken {
-		u.leave(b.partition)
-		u.take(member, b)
+		if int(u.holder[b.partition]) != member { // it is, if it came twice
+			u.leave(b.partition)
+			u.take(member, b)
+		}
 	}
 	u.queue[member] = u.queue[member][:0]
 	for _, b := range bids[len(taken):] {
@@ -336,15 +354,14 @@ func (u *update) finish() {
 		t.primary[p] = uint16(m)
 	}
 	t.count()
-	var refusals []refusal
 	last := make([]int32, len(u.holder)) // who was the last to be listed for a partition
 	for m, queue := range u.queue {
 		for _, p := range queue {
 			if last[p] != int32(m)+1 && u.prefers(p, m) {
 				last[p] = int32(m) + 1
-				refusals = append(refusals, refusal{p, uint16(m)})
+				t.turned = append(t.turned, refusal{p, uint16(m)})
 			}
 		}
 	}
-	t.turned = sortRefusals(refusals, t.params.Partitions)
+	t.turned = slices.Clone(t.turned) // no more memory than it needs: it is kept
 }
