@@ -26,8 +26,8 @@ func paramsFor(n int) Params {
 }
 
 // TestBalanceByRandomWeights checks loads relative to weights drawn from 0.5 to
-// 2. A member's bound is rounded up to a whole partition, so the load of one that
-// has few exceeds the slack by up to one partition.
+// 2. A member's bound is rounded to a whole partition, so the load of one that has
+// few may exceed the slack by half a partition.
 func TestBalanceByRandomWeights(t *testing.T) {
 	for _, n := range []int{3, 10, 100, 1000} {
 		random := rand.New(rand.NewPCG(uint64(n), 6))
