@@ -41,7 +41,8 @@ func HoldServing(atMost time.Duration) OwnershipOption {
 // order, one at a time, each from where the last one ended; those that come while
 // fn runs are one change. A node that leaves gracefully is told that it loses
 // everything, and Stop waits for fn, within its context; Close does not wait for
-// it for long. A panic of fn is logged and counted.
+// it for long. A panic of fn is logged and counted. fn must not call Stop, which
+// would wait for it.
 func (n *Node) OnOwnership(fn func(OwnershipChange), opts ...OwnershipOption) {
 	h := &ownershipHook{n: n, fn: fn}
 	for _, o := range opts {

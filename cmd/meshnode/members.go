@@ -14,10 +14,11 @@ const membersLong = `Lists the members that a node knows, those that died or lef
 
 STATE is what the cluster thinks of a member: alive, suspect (it missed a probe
 and has yet to answer), dead or left. SERVING is what the member says itself:
-joining, serving or draining; only those who serve own keys. SHARE is the
-fraction of the key space that it owns by the asked node's table. A member that
-comes back has another BOOT. With TLS, IDENTITY is whether it has proved to the
-asked node who it is: proven, pending or refused; only who is proven owns keys.`
+joining, serving, draining, or standby (an observer, or an application that
+cannot serve now); only those who serve own keys. SHARE is the fraction of the
+key space that it owns by the asked node's table. A member that comes back has
+another BOOT. With TLS, IDENTITY is whether it has proved to the asked node who
+it is: proven, pending or refused; only who is proven owns keys.`
 
 func newMembers(a *app) *cobra.Command {
 	cmd := &cobra.Command{
