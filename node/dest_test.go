@@ -3,11 +3,13 @@ package node
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/meshnode/meshnode/membership"
+	"github.com/meshnode/meshnode/router/balance"
 	"github.com/meshnode/meshnode/rpc"
 )
 
@@ -70,6 +72,18 @@ func TestAny(t *testing.T) {
 		if !strings.Contains(e.Message, string(policy)) {
 			t.Errorf("the error does not name %q: %v", policy, e)
 		}
+	}
+}
+
+// The names of policies are those of the balancers.
+func TestPoliciesAreBalancers(t *testing.T) {
+	t.Parallel()
+	var names []string
+	for _, p := range append(rpc.Policies(), rpc.Bounded) {
+		names = append(names, string(p))
+	}
+	if got := balance.Names(); !slices.Equal(got, names) {
+		t.Errorf("balancers are called %v, policies %v", got, names)
 	}
 }
 
