@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"testing"
 	"time"
 
 	"github.com/meshnode/meshnode/rpc"
+	"github.com/meshnode/meshnode/transport"
 )
 
 // failLab has four nodes, whose handlers tell by Data whether they stand in.
@@ -192,5 +194,35 @@ func TestOwnerOnly(t *testing.T) {
 	}
 	if got, err := work.Call(t.Context(), a, &job{Key: key}, rpc.Key(key)); err != nil || got.Node != "b" {
 		t.Errorf("without the option: %v, %v", got, err)
+	}
+}
+
+// What a process says that lives is no loss, however it says no.
+func TestLosses(t *testing.T) {
+	t.Parallel()
+	unsent := func(err error) error { return &transport.CallError{Unsent: true, Err: err} }
+	for _, c := range []struct {
+		err   error
+		loss  loss
+		alive bool
+	}{
+		{unsent(errors.New("connection refused")), noConnection, false},
+		{unsent(errSilent), noConnection, false},
+		{unsent(fmt.Errorf("%w to b: %w", transport.ErrBackoff, errors.New("connection refused"))), noConnection, false},
+		{unsent(transport.ErrHandshakeTimeout), noConnection, false},
+		{&transport.CallError{Err: fmt.Errorf("%w: %w", transport.ErrClosed, io.EOF)}, brokeUnderCall, false},
+		{&transport.CallError{Err: fmt.Errorf("%w: %w", transport.ErrClosed, transport.ErrKeepalive)}, brokeUnderCall, false},
+		{unsent(transport.ErrClosed), notLost, false}, // by this node itself
+		{unsent(fmt.Errorf("%w to b: %w", transport.ErrBackoff, &transport.RefusedError{Err: transport.ErrTooManyConns})), notLost, true},
+		{unsent(&transport.RefusedError{Err: transport.ErrShutdown}), notLost, true},
+		{unsent(transport.ErrTooManyCalls), notLost, true},
+		{context.DeadlineExceeded, notLost, false}, // nothing is known of the peer
+	} {
+		if got := lossOf(c.err); got != c.loss {
+			t.Errorf("%v is loss %d, want %d", c.err, got, c.loss)
+		}
+		if got := refusedByTheLiving(c.err); got != c.alive {
+			t.Errorf("%v is said by the living: %v", c.err, got)
+		}
 	}
 }

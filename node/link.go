@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -119,7 +120,7 @@ func (n *Node) askForLife(p *peer) bool {
 	for range 2 {
 		conn, err := p.Conn(ctx)
 		if err != nil {
-			return false
+			return refusedByTheLiving(err)
 		}
 		if conn.Peer().Boot != p.boot {
 			return false // another process has taken its place
@@ -132,11 +133,21 @@ func (n *Node) askForLife(p *peer) bool {
 			reply.Release()
 			return true
 		}
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
 			return false
+		}
+		if refusedByTheLiving(err) {
+			return true
 		}
 	}
 	return false
+}
+
+// refusedByTheLiving tells whether err is what a process says that lives but has
+// no room, or is about to leave.
+func refusedByTheLiving(err error) bool {
+	var call *transport.CallError // anything else is the end of our own patience
+	return errors.As(err, &call) && lossOf(err) == notLost && !errors.Is(err, transport.ErrClosed)
 }
 
 // emptyRequest is the encoding of a request without fields.
