@@ -19,6 +19,7 @@ func (o *outgoing) toAny(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	o.n.wantLoads(balancer)
 	if o.isHedge {
 		set = o.elsewhereOf(set)
 	}
@@ -99,6 +100,17 @@ func (n *Node) candidates(v *view, policy rpc.Policy, method string) (*balance.S
 	return set, balancer, nil
 }
 
+// wantLoads has calls under way counted from the first balancer on that goes by
+// them. Others, and calls with a key, do without: it costs time.
+func (n *Node) wantLoads(b balance.Balancer) {
+	switch b.(type) {
+	case balance.LeastLoaded, balance.ZoneFirst, balance.Bounded:
+		if !n.loads.Load() {
+			n.loads.Store(true)
+		}
+	}
+}
+
 // pick has a balancer pick a node, and again if that one is ejected.
 func (n *Node) pick(v *view, set *balance.Set, b balance.Balancer) int {
 	const tries = 4
@@ -160,10 +172,23 @@ func (o *outgoing) experience(t *target, start time.Duration, reply *transport.R
 	}
 	t.peer.link.attempts.add(code)
 	failed := code == rpc.Unavailable || code == rpc.DeadlineExceeded
-	if keyed { // what its own keys cost says little about a node
+	switch {
+	case !t.counted:
+	case keyed: // what its own keys cost says little about a node
 		t.peer.load.Done()
-	} else {
+	default:
 		t.peer.load.End(now, now-start, failed)
 	}
-	o.n.health.Record(t.peer.link.health, now, !failed, now-start)
+	if seen := t.peer.link.health; failed || seen.Failing() {
+		o.n.health.Record(seen, now, !failed, now-start)
+	} else if sampled(now) {
+		o.n.health.RecordSample(seen, now, true, now-start, samples)
+	}
 }
+
+// samples is how many calls one stands for where some are enough.
+const samples = 8
+
+// sampled picks one of so many calls, by the last digits of the time, which are as
+// good as random.
+func sampled(now time.Duration) bool { return now>>4%samples == 0 }

@@ -20,7 +20,7 @@ func (n *Node) route(ctx context.Context, call *rpc.Call) error {
 		return rpc.Errorf(rpc.Unavailable, "node %s is not running", n.cfg.Name)
 	}
 	defer n.calls.leave()
-	o := outgoing{n: n, call: call, stats: n.methods.of(call.Spec.Name())}
+	o := outgoing{n: n, call: call, stats: n.methods.ofSpec(call.Spec)}
 	o.inherit(ctx)
 	o.due, o.left, o.began = dueOf(ctx, call, n.cfg.Calls.Timeout, n.started)
 	_, bounded := ctx.Deadline()
@@ -32,7 +32,9 @@ func (n *Node) route(ctx context.Context, call *rpc.Call) error {
 	if err := checkMetadata(call); err != nil {
 		return err
 	}
-	n.budget.Deposit()
+	if sampled(o.began) {
+		n.budget.Deposit(samples)
+	}
 	err := o.carry(ctx)
 	if err != nil {
 		err = o.repeated(ctx, err)
@@ -139,6 +141,7 @@ type target struct {
 	fingerprint uint64
 	hops        int
 	standIn     transport.StandIn
+	counted     bool // among the calls under way to the peer
 	hasty       bool // others may be asked: wait for a connection no longer than Limits.Contact
 }
 
@@ -154,12 +157,14 @@ func (o *outgoing) send(ctx context.Context, t target) (f fate, owner string, er
 		start = o.n.since()
 	}
 	o.sent++
-	t.peer.load.Begin()
+	if t.counted = o.n.loads.Load(); t.counted {
+		t.peer.load.Begin()
+	}
 	reply, err := o.exchange(ctx, &t)
-	if err != nil && ctx.Err() != nil {
-		t.peer.load.Done() // the caller has given up: that says nothing of the peer
-	} else {
+	if err == nil || ctx.Err() == nil {
 		o.experience(&t, start, reply, err)
+	} else if t.counted {
+		t.peer.load.Done() // the caller has given up: that says nothing of the peer
 	}
 	switch {
 	case err != nil:

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 
 	"github.com/meshnode/meshnode/internal/metrics"
 	"github.com/meshnode/meshnode/rpc"
@@ -45,9 +46,10 @@ func (c *byCode) each(yield func(code string, n uint64)) {
 // methodStats is what a node counts of one method, as a caller and as a server.
 type methodStats struct {
 	name   string
-	called [destKinds]byCode
-	took   metrics.Histogram // calls made, from beginning to end
-	p95    *metrics.Recent   // of took
+	failed [destKinds]byCode          // calls made that failed
+	others [destKinds]metrics.Counter // calls made to other destinations than keys
+	took   metrics.Histogram          // calls made, from beginning to end
+	p95    *metrics.Recent            // of took
 
 	served  byCode
 	running metrics.Histogram // handlers that are not inline
@@ -64,12 +66,31 @@ func newMethodStats(name string) *methodStats {
 //
 // Invariant: it has at most maxMethods entries and otherMethods.
 type methods struct {
+	latest [64]atomic.Pointer[knownMethod] // by address of the Spec: looking names up takes longer
+
 	mu  sync.Mutex
 	all atomic.Pointer[map[string]*methodStats]
 }
 
+// knownMethod is the counters that calls of one Spec were last counted by.
+type knownMethod struct {
+	spec  *rpc.Spec
+	stats *methodStats
+}
+
 func (m *methods) init() {
 	m.all.Store(&map[string]*methodStats{otherMethods: newMethodStats(otherMethods)})
+}
+
+// ofSpec is of for the name of a spec.
+func (m *methods) ofSpec(s *rpc.Spec) *methodStats {
+	slot := &m.latest[uintptr(unsafe.Pointer(s))>>5%uintptr(len(m.latest))]
+	if known := slot.Load(); known != nil && known.spec == s {
+		return known.stats
+	}
+	stats := m.of(s.Name())
+	slot.Store(&knownMethod{s, stats})
+	return stats
 }
 
 // of gives the counters of a method.
@@ -102,10 +123,39 @@ func (m *methods) sorted() []*methodStats {
 	return sorted
 }
 
-// made counts a call that this node made.
+// made counts a call that this node made. Counting costs time, since processors
+// take the memory from each other: what can be derived is not counted.
 func (m *methodStats) made(kind rpc.DestKind, err error, took time.Duration) {
-	m.called[kind].add(rpc.CodeOf(err))
 	m.took.Observe(took)
+	if kind != rpc.ToKey {
+		m.others[kind].Add(1)
+	}
+	if err != nil {
+		m.failed[kind].add(rpc.CodeOf(err))
+	}
+}
+
+// eachMade gives how many calls were made, by destination and code.
+func (m *methodStats) eachMade(yield func(kind rpc.DestKind, code string, n uint64)) {
+	var s metrics.Snapshot
+	m.took.Snapshot(&s)
+	keyed := s.Count()
+	for kind := range m.others {
+		keyed -= min(m.others[kind].Load(), keyed)
+	}
+	for kind := range m.failed {
+		good := m.others[kind].Load()
+		if rpc.DestKind(kind) == rpc.ToKey {
+			good = keyed
+		}
+		m.failed[kind].each(func(code string, n uint64) {
+			good -= min(n, good) // they are counted one after the other
+			yield(rpc.DestKind(kind), code, n)
+		})
+		if good > 0 {
+			yield(rpc.DestKind(kind), rpc.OK.String(), good)
+		}
+	}
 }
 
 // WriteMetrics writes everything that the node counts and times in the text
@@ -115,11 +165,9 @@ func (n *Node) WriteMetrics(out io.Writer) error {
 	all := n.methods.sorted()
 	w.Family("meshnode_calls_total", "Calls made, by method, code and kind of destination.", metrics.KindCounter)
 	for _, m := range all {
-		for kind := range m.called {
-			m.called[kind].each(func(code string, count uint64) {
-				w.Counter(count, "method", m.name, "code", code, "destination", rpc.DestKind(kind).String())
-			})
-		}
+		m.eachMade(func(kind rpc.DestKind, code string, count uint64) {
+			w.Counter(count, "method", m.name, "code", code, "destination", kind.String())
+		})
 	}
 	w.Family("meshnode_call_seconds", "How long calls took that were made, with all attempts.", metrics.KindHistogram)
 	writeHistograms(w, all, func(m *methodStats) *metrics.Histogram { return &m.took })

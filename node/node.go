@@ -59,6 +59,7 @@ type Node struct {
 	prover   prover
 	self     *balance.Node    // this node's own load, for calls that may go to several
 	health   *health.Detector // of peers, by what calls meet
+	loads    atomic.Bool      // calls under way are counted by peer
 	turns    atomic.Uint64    // calls to any so far
 	pauses   atomic.Uint64    // waits between attempts so far: seeds their jitter
 	buffers  sync.Pool        // of *[]byte to encode into

@@ -45,7 +45,9 @@ func (o *outgoing) spilled(ctx context.Context, v *view, partition uint32, owner
 	if len(set.Nodes) != len(names) || set.Nodes[0] != owner.load {
 		return 0, false, nil
 	}
-	at := balance.Bounded{Factor: factor}.Pick(set, 0, 0)
+	bounded := balance.Bounded{Factor: factor}
+	o.n.wantLoads(bounded)
+	at := bounded.Pick(set, 0, 0)
 	if at == 0 {
 		return 0, false, nil
 	}

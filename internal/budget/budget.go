@@ -2,7 +2,7 @@
 // every call fills a little and every retry takes from.
 //
 //	b := budget.New(budget.Config{})
-//	b.Deposit()                       // with each call
+//	b.Deposit(1)                      // with each call
 //	if b.Withdraw(time.Since(start))  // before each retry or hedge
 //
 // The idea is that of Finagle's RetryBudget: a share of the calls, so that many
@@ -81,8 +81,8 @@ func New(cfg Config) *Budget {
 // perSlot is what Rate fills in one slot.
 func (b *Budget) perSlot() float64 { return b.cfg.Rate * b.cfg.Window.Seconds() / slots }
 
-// Deposit notes a call.
-func (b *Budget) Deposit() { b.calls.Add(1) }
+// Deposit notes so many calls.
+func (b *Budget) Deposit(calls uint64) { b.calls.Add(calls) }
 
 // Withdraw takes the token of one retry, if there is one. now is the time since
 // any fixed moment; it does not go back.

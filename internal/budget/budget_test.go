@@ -31,7 +31,7 @@ func TestCallsFill(t *testing.T) {
 	b := New(Config{})
 	drain(b, 0)
 	for range 1000 {
-		b.Deposit()
+		b.Deposit(1)
 	}
 	if got := drain(b, 0); got != 200 {
 		t.Errorf("1000 calls allowed %d retries, want 200", got)
@@ -42,7 +42,7 @@ func TestCallsFill(t *testing.T) {
 func TestCallsAreForgotten(t *testing.T) {
 	b := New(Config{})
 	for range 100_000 {
-		b.Deposit()
+		b.Deposit(1)
 	}
 	b.Left(0)
 	if got := drain(b, 12*time.Second); got > 120 {
@@ -62,7 +62,7 @@ func TestBound(t *testing.T) {
 			now += time.Duration(random.Int64N(int64(2 * time.Millisecond)))
 			if random.IntN(2) == 0 {
 				calls++
-				b.Deposit()
+				b.Deposit(1)
 			}
 			if b.Withdraw(now) {
 				retries++
@@ -81,7 +81,7 @@ func BenchmarkDeposit(b *testing.B) {
 	budget := New(Config{})
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			budget.Deposit()
+			budget.Deposit(1)
 		}
 	})
 }
@@ -90,7 +90,7 @@ func BenchmarkWithdraw(b *testing.B) {
 	budget := New(Config{})
 	start := time.Now()
 	for b.Loop() {
-		budget.Deposit()
+		budget.Deposit(1)
 		budget.Withdraw(time.Since(start))
 	}
 }

@@ -104,11 +104,21 @@ func (d *Detector) Ejections() uint64 { return d.ejections.Load() }
 // Ejected tells whether a node is to be left out now.
 func (p *Peer) Ejected(now time.Duration) bool { return p.ejectedUntil.Load() > int64(now) }
 
+// Failing tells whether the last call to the node failed: a good one should then
+// be recorded.
+func (p *Peer) Failing() bool { return p.failures.Load() != 0 }
+
 // Record notes how a call to a node went. latency counts only if it went well.
 func (d *Detector) Record(p *Peer, now time.Duration, ok bool, latency time.Duration) {
+	d.RecordSample(p, now, ok, latency, 1)
+}
+
+// RecordSample is Record for a good call that stands for so many: who makes very
+// many calls records some of them. Failures always stand for themselves.
+func (d *Detector) RecordSample(p *Peer, now time.Duration, ok bool, latency time.Duration, standsFor uint64) {
 	if ok {
-		p.good.Add(1)
-		p.took.Add(int64(latency))
+		p.good.Add(standsFor)
+		p.took.Add(int64(latency) * int64(standsFor))
 		if p.failures.Load() != 0 {
 			p.failures.Store(0)
 		}
