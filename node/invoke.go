@@ -32,7 +32,7 @@ func (n *Node) route(ctx context.Context, call *rpc.Call) error {
 	if err := checkMetadata(call); err != nil {
 		return err
 	}
-	n.budget.Deposit()
+	n.budget.Deposit(o.began)
 	err := o.carry(ctx)
 	if err != nil {
 		err = o.repeated(ctx, err)

@@ -2,7 +2,7 @@
 // every call fills a little and every retry takes from.
 //
 //	b := budget.New(budget.Config{})
-//	b.Deposit()                       // with each call
+//	b.Deposit(time.Since(start))      // with each call
 //	if b.Withdraw(time.Since(start))  // before each retry or hedge
 //
 // The idea is that of Finagle's RetryBudget: a share of the calls, so that many
@@ -16,8 +16,8 @@
 //
 // # Concurrency
 //
-// All methods may be called from any number of goroutines. Deposit is one atomic
-// addition; Withdraw takes a lock. The package has no clock and starts nothing.
+// All methods may be called from any number of goroutines. Deposit is two atomic
+// operations, and takes a lock ten times in a window; Withdraw takes it each time. The package has no clock and starts nothing.
 package budget
 
 import (
@@ -48,6 +48,7 @@ type Config struct {
 type Budget struct {
 	cfg   Config
 	calls atomic.Uint64 // deposits so far
+	turn  atomic.Int64  // when the slot ends that deposits go to now, in nanoseconds
 
 	mu    sync.Mutex
 	begun time.Duration // when the slot began that deposits go to now
@@ -72,6 +73,7 @@ func New(cfg Config) *Budget {
 		cfg.Window = DefaultWindow
 	}
 	b := &Budget{cfg: cfg}
+	b.turn.Store(int64(b.slot()))
 	for i := range b.kept {
 		b.kept[i] = b.perSlot()
 	}
@@ -81,16 +83,26 @@ func New(cfg Config) *Budget {
 // perSlot is what Rate fills in one slot.
 func (b *Budget) perSlot() float64 { return b.cfg.Rate * b.cfg.Window.Seconds() / slots }
 
-// Deposit notes a call.
-func (b *Budget) Deposit() { b.calls.Add(1) }
+// slot is how long a slot lasts.
+func (b *Budget) slot() time.Duration { return b.cfg.Window / slots }
+
+// Deposit notes a call. It closes the slot before if nobody else has: what was not
+// asked about for an hour must not count as if it had come just now.
+func (b *Budget) Deposit(now time.Duration) {
+	if int64(now) >= b.turn.Load() {
+		b.mu.Lock()
+		b.advanceLocked(now)
+		b.mu.Unlock()
+	}
+	b.calls.Add(1)
+}
 
 // Withdraw takes the token of one retry, if there is one. now is the time since
 // any fixed moment; it does not go back.
 func (b *Budget) Withdraw(now time.Duration) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.advance(now)
-	b.deposit()
+	b.advanceLocked(now)
 	for i := range b.kept { // the oldest first
 		if b.kept[i] >= 1 {
 			b.kept[i]--
@@ -101,15 +113,14 @@ func (b *Budget) Withdraw(now time.Duration) bool {
 		b.now--
 		return true
 	}
-	return b.gather()
+	return b.gatherLocked()
 }
 
 // Left gives the tokens that are left.
 func (b *Budget) Left(now time.Duration) float64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.advance(now)
-	b.deposit()
+	b.advanceLocked(now)
 	sum := b.now
 	for _, kept := range b.kept {
 		sum += kept
@@ -117,15 +128,8 @@ func (b *Budget) Left(now time.Duration) float64 {
 	return sum
 }
 
-// deposit turns the calls since the last look into tokens.
-func (b *Budget) deposit() {
-	calls := b.calls.Load()
-	b.now += float64(calls-b.seen) * b.cfg.Ratio
-	b.seen = calls
-}
-
-// gather makes one token of what is left over in all slots.
-func (b *Budget) gather() bool {
+// gatherLocked makes one token of what is left over in all slots.
+func (b *Budget) gatherLocked() bool {
 	sum := b.now
 	for _, kept := range b.kept {
 		sum += kept
@@ -137,15 +141,19 @@ func (b *Budget) gather() bool {
 	return true
 }
 
-// advance moves on to the slot of now. Deposits of several slots without a look
-// count for the one in which they are found.
-func (b *Budget) advance(now time.Duration) {
-	slot := b.cfg.Window / slots
+// advanceLocked turns the calls since the last look into tokens of the slot that
+// was open, and moves on to the slot of now.
+func (b *Budget) advanceLocked(now time.Duration) {
+	calls := b.calls.Load()
+	b.now += float64(calls-b.seen) * b.cfg.Ratio
+	b.seen = calls
+	slot := b.slot()
 	passed := int64((now - b.begun) / slot)
 	if passed <= 0 {
 		return
 	}
 	b.begun += time.Duration(passed) * slot
+	b.turn.Store(int64(b.begun + slot))
 	for range min(passed, slots+1) {
 		copy(b.kept[:], b.kept[1:])
 		b.kept[slots-1], b.now = b.now, b.perSlot()

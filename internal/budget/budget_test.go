@@ -31,7 +31,7 @@ func TestCallsFill(t *testing.T) {
 	b := New(Config{})
 	drain(b, 0)
 	for range 1000 {
-		b.Deposit()
+		b.Deposit(0)
 	}
 	if got := drain(b, 0); got != 200 {
 		t.Errorf("1000 calls allowed %d retries, want 200", got)
@@ -42,11 +42,25 @@ func TestCallsFill(t *testing.T) {
 func TestCallsAreForgotten(t *testing.T) {
 	b := New(Config{})
 	for range 100_000 {
-		b.Deposit()
+		b.Deposit(0)
 	}
-	b.Left(0)
 	if got := drain(b, 12*time.Second); got > 120 {
 		t.Errorf("%d retries, 12 s after the calls", got)
+	}
+}
+
+// However long nothing fails, only the calls of the last window allow retries.
+func TestHealthIsNotHoarded(t *testing.T) {
+	const perSecond = 2000
+	for _, healthy := range []time.Duration{10 * time.Second, time.Minute, time.Hour} {
+		b := New(Config{})
+		for i := range int(healthy.Seconds()) * perSecond {
+			b.Deposit(time.Duration(i) * time.Second / perSecond)
+		}
+		window, slot := 0.2*perSecond*10+100, 0.2*perSecond+10
+		if got := float64(drain(b, healthy)); got < window-slot || got > window+slot {
+			t.Errorf("%.0f retries after %v of %d calls a second, want those of 10 s: %.0f", got, healthy, perSecond, window)
+		}
 	}
 }
 
@@ -62,7 +76,7 @@ func TestBound(t *testing.T) {
 			now += time.Duration(random.Int64N(int64(2 * time.Millisecond)))
 			if random.IntN(2) == 0 {
 				calls++
-				b.Deposit()
+				b.Deposit(now)
 			}
 			if b.Withdraw(now) {
 				retries++
@@ -80,8 +94,8 @@ func TestBound(t *testing.T) {
 func BenchmarkDeposit(b *testing.B) {
 	budget := New(Config{})
 	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			budget.Deposit()
+		for now := time.Duration(0); pb.Next(); now += time.Microsecond {
+			budget.Deposit(now)
 		}
 	})
 }
@@ -90,7 +104,7 @@ func BenchmarkWithdraw(b *testing.B) {
 	budget := New(Config{})
 	start := time.Now()
 	for b.Loop() {
-		budget.Deposit()
+		budget.Deposit(time.Since(start))
 		budget.Withdraw(time.Since(start))
 	}
 }
