@@ -61,9 +61,10 @@ func BenchmarkPolicies(b *testing.B) {
 	})
 	b.Run("ours/budget", func(b *testing.B) {
 		b.ReportAllocs()
-		tokens := budget.New(budget.Config{})
+		tokens, now := budget.New(budget.Config{}), time.Duration(0)
 		for b.Loop() {
-			tokens.Deposit()
+			now += time.Microsecond
+			tokens.Deposit(now, 1)
 		}
 	})
 	b.Run("ours/admission", func(b *testing.B) {

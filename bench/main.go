@@ -43,6 +43,7 @@ type options struct {
 	mixed          bool
 	tables         bool
 	overload       bool
+	storm          bool
 	svg            string
 }
 
@@ -61,6 +62,7 @@ func parse(args []string, usage io.Writer) (options, error) {
 	f.BoolVar(&o.mixed, "mixed", false, "measure small calls beside replies of 100 MiB on the same connection, instead")
 	f.BoolVar(&o.tables, "tables", false, "compare how ownership tables and rings place keys, instead")
 	f.BoolVar(&o.overload, "overload", false, "put three times what it can do on a service, for 30 s (--quick: 5 s), with and without adaptive admission, instead")
+	f.BoolVar(&o.storm, "storm", false, "have none, half or all of the replies fail for 10 s (--quick: 3 s), and count what retries add, instead")
 	f.IntVar(&o.messages, "messages", 1_000_000, "with --streams: messages for each stream")
 	f.BoolVar(&o.json, "json", false, "print an array of rows")
 	f.StringVar(&o.svg, "svg", "", "also write a chart to this `file`: calls/s at 64 B with several callers, or of --tables or --overload")
@@ -97,8 +99,8 @@ func (o options) check() error {
 		return fmt.Errorf("--time: at least %v", leastWindow)
 	case o.messages < 1:
 		return errors.New("--messages: at least 1")
-	case (o.streams || o.mixed) && o.svg != "":
-		return errors.New("--svg: only calls are drawn")
+	case (o.streams || o.mixed || o.storm) && o.svg != "":
+		return errors.New("--svg: only calls, tables and overload are drawn")
 	case o.streams && o.mixed:
 		return errors.New("--streams and --mixed: one of them")
 	}
@@ -116,6 +118,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	if o.overload {
 		return runOverload(ctx, o, stdout, stderr)
+	}
+	if o.storm {
+		return runStorm(ctx, o, stdout, stderr)
 	}
 	if o.mixed {
 		return runMixed(ctx, o, stdout, stderr)

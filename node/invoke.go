@@ -33,7 +33,7 @@ func (n *Node) route(ctx context.Context, call *rpc.Call) error {
 		return err
 	}
 	if sampled(o.began) {
-		n.budget.Deposit(samples)
+		n.budget.Deposit(o.began, samples)
 	}
 	err := o.carry(ctx)
 	if err != nil {

@@ -22,8 +22,8 @@ func TestWithoutCallsTheRateCounts(t *testing.T) {
 	if got := drain(b, time.Second); got != 10 {
 		t.Errorf("after a second %d, want 10", got)
 	}
-	if got := drain(b, time.Hour); got < 100 || got > 110 {
-		t.Errorf("after an hour %d, want those of a window: 100 to 110", got)
+	if got := drain(b, time.Hour); got != 100 {
+		t.Errorf("after an hour %d, want those of 10 s: 100", got)
 	}
 }
 
@@ -31,7 +31,7 @@ func TestCallsFill(t *testing.T) {
 	b := New(Config{})
 	drain(b, 0)
 	for range 1000 {
-		b.Deposit(1)
+		b.Deposit(0, 1)
 	}
 	if got := drain(b, 0); got != 200 {
 		t.Errorf("1000 calls allowed %d retries, want 200", got)
@@ -42,11 +42,25 @@ func TestCallsFill(t *testing.T) {
 func TestCallsAreForgotten(t *testing.T) {
 	b := New(Config{})
 	for range 100_000 {
-		b.Deposit(1)
+		b.Deposit(0, 1)
 	}
-	b.Left(0)
-	if got := drain(b, 12*time.Second); got > 120 {
-		t.Errorf("%d retries, 12 s after the calls", got)
+	if got := drain(b, 2*time.Second); got > 100 {
+		t.Errorf("%d retries, 2 s after the calls", got)
+	}
+}
+
+// However long nothing fails, only the calls of the last second allow retries.
+func TestHealthIsNotHoarded(t *testing.T) {
+	const perSecond = 2000
+	for _, healthy := range []time.Duration{10 * time.Second, time.Minute, time.Hour} {
+		b := New(Config{})
+		for i := range int(healthy.Seconds()) * perSecond {
+			b.Deposit(time.Duration(i)*time.Second/perSecond, 1)
+		}
+		recent, slot := 0.2*perSecond+100, 0.2*perSecond/slots
+		if got := float64(drain(b, healthy)); got < recent-slot || got > recent+slot {
+			t.Errorf("%.0f retries after %v of %d calls a second, want those of 1 s: %.0f", got, healthy, perSecond, recent)
+		}
 	}
 }
 
@@ -62,16 +76,16 @@ func TestBound(t *testing.T) {
 			now += time.Duration(random.Int64N(int64(2 * time.Millisecond)))
 			if random.IntN(2) == 0 {
 				calls++
-				b.Deposit(1)
+				b.Deposit(now, 1)
 			}
 			if b.Withdraw(now) {
 				retries++
 			}
 		}
-		if most := 0.2*float64(calls) + 10*now.Seconds() + 110; float64(retries) > most {
+		if most := 0.2*float64(calls) + 10*now.Seconds() + 101; float64(retries) > most {
 			t.Errorf("seed %d: %d retries for %d calls in %v, at most %.0f", seed, retries, calls, now, most)
 		}
-		if least := 0.2 * float64(calls); float64(retries) < least {
+		if least := 0.2 * float64(calls); float64(retries)+1 < least {
 			t.Errorf("seed %d: only %d retries for %d calls", seed, retries, calls)
 		}
 	}
@@ -80,8 +94,8 @@ func TestBound(t *testing.T) {
 func BenchmarkDeposit(b *testing.B) {
 	budget := New(Config{})
 	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			budget.Deposit(1)
+		for now := time.Duration(0); pb.Next(); now += time.Microsecond {
+			budget.Deposit(now, 1)
 		}
 	})
 }
@@ -90,7 +104,7 @@ func BenchmarkWithdraw(b *testing.B) {
 	budget := New(Config{})
 	start := time.Now()
 	for b.Loop() {
-		budget.Deposit(1)
+		budget.Deposit(time.Since(start), 1)
 		budget.Withdraw(time.Since(start))
 	}
 }

@@ -97,7 +97,7 @@ type island struct {
 
 func startIsland(t *testing.T) *island {
 	t.Helper()
-	is := &island{wires: newWires(t), chaos: &chaos{cluster: &cluster{t: t}, dir: t.TempDir()}}
+	is := &island{wires: newWires(t), chaos: newChaos(t)}
 	is.chaos.enter = func(name string) []string {
 		return []string{"ip", "netns", "exec", is.hosts[is.index(name)].ns}
 	}

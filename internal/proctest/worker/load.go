@@ -16,9 +16,11 @@ import (
 	"github.com/meshnode/meshnode/rpc"
 )
 
-// maxUnderWay bounds the calls under way: an open loop that meets a wall must
-// not fill the memory. What finds no room counts as failed.
-const maxUnderWay = 10_000
+// An open loop must not fill the memory, whatever it meets.
+const (
+	maxUnderWay = 10_000  // calls; what finds no room counts as failed
+	maxOutcomes = 1 << 18 // kept for the report, the latest ones: 16 MiB, four minutes
+)
 
 // loader sends calls at a fixed rate, whatever becomes of them.
 type loader struct {
@@ -30,13 +32,14 @@ type loader struct {
 	calls      sync.WaitGroup
 
 	mu   sync.Mutex
-	done []outcome
+	done []outcome // a ring once it is full
 }
 
 // outcome is one call that ended well.
 type outcome struct {
-	began, ended time.Time
-	owner        string // of its key by the caller's table, when it began
+	began, ended time.Time // began: when it was due, which is no later than when it was sent
+	owner        string    // of its key by the caller's table, when it was sent
+	byOwner      bool      // that one answered
 }
 
 // load runs until standard input ends.
@@ -88,8 +91,9 @@ func readMarks() (marks []mark) {
 
 // run sends calls until ctx ends: as many at each tick as are due by then.
 func (l *loader) run(ctx context.Context) {
-	random := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 7))
+	random := rand.New(rand.NewPCG(l.o.seed, 7))
 	began, sent := time.Now(), 0
+	defer func() { l.report.Seconds = time.Since(began).Seconds() }()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -99,6 +103,7 @@ func (l *loader) run(ctx context.Context) {
 			return
 		}
 		for due := int(time.Since(began).Seconds() * l.o.rate); sent < due; sent++ {
+			at := began.Add(time.Duration(float64(sent+1) / l.o.rate * float64(time.Second)))
 			key := fmt.Sprint("key-", random.IntN(l.o.keys))
 			id := fmt.Sprint(l.n.Name(), "-", sent)
 			isOnce := random.Float64() < l.o.once
@@ -109,13 +114,15 @@ func (l *loader) run(ctx context.Context) {
 			}
 			l.calls.Go(func() {
 				defer l.underWay.Add(-1)
-				l.call(key, id, isOnce)
+				l.call(at, key, id, isOnce)
 			})
 		}
 	}
 }
 
-func (l *loader) call(key, id string, isOnce bool) {
+// call makes the call that was due at a time: what delays it here as well is part
+// of what it took.
+func (l *loader) call(due time.Time, key, id string, isOnce bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), l.o.timeout)
 	defer cancel()
 	method := l.safe
@@ -123,17 +130,23 @@ func (l *loader) call(key, id string, isOnce bool) {
 		method = l.once
 	}
 	_, owner := l.n.Table().Lookup(key)
-	o := outcome{began: time.Now(), owner: owner}
+	o := outcome{began: due, owner: owner}
 	reply, err := method.Call(ctx, l.n, &Request{Key: key, ID: id}, rpc.Key(key))
 	o.ended = time.Now()
 	if err != nil {
 		l.fail(isOnce, fmt.Errorf("key %s, owner %s, after %v: %w", key, owner, o.ended.Sub(o.began).Round(time.Millisecond), err))
 		return
 	}
+	o.byOwner = reply.Node == owner
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.report.count(reply, key, isOnce)
-	l.done = append(l.done, o)
+	if len(l.done) < maxOutcomes {
+		l.done = append(l.done, o)
+		return
+	}
+	l.done[l.report.Forgotten%maxOutcomes] = o
+	l.report.Forgotten++
 }
 
 func (l *loader) fail(isOnce bool, err error) {

@@ -51,6 +51,7 @@ func main() {
 	flags.StringVar(&join, "join", "", "ip:port of a member")
 	flags.StringVar(&o.executed, "executed", "", "file to note executed calls in")
 	flags.Float64Var(&o.rate, "rate", 1100, "calls a second")
+	flags.Uint64Var(&o.seed, "seed", 1, "of the choice of keys and methods")
 	flags.IntVar(&o.keys, "keys", 5000, "number of keys")
 	flags.Float64Var(&o.once, "once", 0, "part of the calls that are not idempotent")
 	flags.DurationVar(&o.hedge, "hedge", 30*time.Millisecond, "send an idempotent call again after so long; 0: never")
@@ -83,6 +84,7 @@ type options struct {
 	executed      string
 	rate, once    float64
 	keys          int
+	seed          uint64
 	hedge         time.Duration
 	timeout, work time.Duration
 }

@@ -9,6 +9,7 @@ import (
 
 // Report is what a client has met. Times are in milliseconds.
 type Report struct {
+	Seconds    float64        `json:"seconds"` // of sending
 	Calls      int            `json:"calls"`
 	Once       int            `json:"once"` // those that are not idempotent
 	Failed     int            `json:"failed"`
@@ -18,11 +19,13 @@ type Report struct {
 	Wrong      int            `json:"wrong"`            // answers to another key
 	Unowned    int            `json:"unowned"`          // by a node that neither owned the key nor stood in
 	Failovers  int            `json:"failovers"`
+	Forgotten  int            `json:"forgotten"` // calls that the times below do not cover: too many to keep
 
 	P50       float64           `json:"p50_ms"`
 	P99       float64           `json:"p99_ms"`
 	Max       float64           `json:"max_ms"`
-	Recovered []float64         `json:"recovered_ms"` // for each mark: to the first success of a key of the killed
+	Recovered []float64         `json:"recovered_ms"` // for each mark: to the first success of a key of the killed; -1: none
+	Waited    []float64         `json:"waited_ms"`    // for each mark: the slowest call to such a key, from when it was due
 	Stats     map[string]uint64 `json:"stats"`
 }
 
@@ -60,28 +63,46 @@ func (r *Report) fail(isOnce bool, err error) {
 	}
 }
 
-// finish works out times: the latencies, and for each mark how long it took from
-// then to the first success of a call to a key of the killed that began after it.
+// finish works out times: the latencies, and what each mark meant.
 func (r *Report) finish(done []outcome, marks []mark) {
-	if len(done) == 0 {
-		return
-	}
 	latencies := make([]time.Duration, 0, len(done))
 	for _, o := range done {
 		latencies = append(latencies, o.ended.Sub(o.began))
 	}
 	slices.Sort(latencies)
-	r.P50, r.P99 = ms(latencies[len(latencies)/2]), ms(latencies[len(latencies)*99/100])
-	r.Max = ms(latencies[len(latencies)-1])
-	for _, m := range marks {
-		first := time.Duration(-1)
-		for _, o := range done {
-			if o.owner == m.name && o.began.After(m.at) && (first < 0 || o.ended.Sub(m.at) < first) {
-				first = o.ended.Sub(m.at)
-			}
-		}
-		r.Recovered = append(r.Recovered, ms(first))
+	if n := len(latencies); n > 0 {
+		r.P50, r.P99, r.Max = ms(latencies[n/2]), ms(latencies[n*99/100]), ms(latencies[n-1])
 	}
+	for _, m := range marks {
+		recovered, waited := m.meant(done)
+		r.Recovered = append(r.Recovered, recovered)
+		r.Waited = append(r.Waited, waited)
+	}
+}
+
+// struck is how long after a kill calls are looked at, whose callers still had the
+// dead member in their tables.
+const struck = time.Second
+
+// meant gives how long it took from a kill to the first answer of another node to
+// a call that was due after it, and the slowest of all calls to the killed that
+// were under way then or due soon after. An answer of the killed itself, which
+// takes a moment to die, is no recovery.
+func (m mark) meant(done []outcome) (recovered, waited float64) {
+	first, slowest := time.Duration(-1), time.Duration(0)
+	for _, o := range done {
+		if o.owner != m.name || o.ended.Before(m.at) || o.began.After(m.at.Add(struck)) {
+			continue
+		}
+		slowest = max(slowest, o.ended.Sub(o.began))
+		if took := o.ended.Sub(m.at); !o.byOwner && o.began.After(m.at) && (first < 0 || took < first) {
+			first = took
+		}
+	}
+	if first < 0 {
+		return -1, ms(slowest)
+	}
+	return ms(first), ms(slowest)
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -17,6 +17,7 @@ import (
 type server struct {
 	n    *node.Node
 	work time.Duration
+	lost *losses
 
 	mu  sync.Mutex
 	out *os.File // ids of calls that are not idempotent, as they are executed
@@ -30,7 +31,8 @@ func serve(cfg node.Config, o options) error {
 	if err != nil {
 		return err
 	}
-	s := &server{n: n, work: o.work}
+	s := &server{n: n, work: o.work, lost: &losses{changed: make(chan struct{})}}
+	n.OnOwnership(s.lost.note)
 	if o.executed != "" {
 		if s.out, err = os.OpenFile(o.executed, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600); err != nil {
 			return err
@@ -57,7 +59,8 @@ func (s *server) note(id string) error {
 }
 
 func (s *server) handle(ctx context.Context, req *Request) (*Reply, error) {
-	owned := s.owns(ctx)
+	info, _ := rpc.InfoFrom(ctx)
+	owned := info.Keyed && !info.Failover && s.owns(ctx, info.Partition)
 	if s.work > 0 {
 		select {
 		case <-time.After(s.work):
@@ -65,24 +68,68 @@ func (s *server) handle(ctx context.Context, req *Request) (*Reply, error) {
 			return nil, ctx.Err()
 		}
 	}
-	info, _ := rpc.InfoFrom(ctx)
 	return &Reply{Node: s.n.Name(), Key: req.Key, Owned: owned, Failover: info.Failover}, nil
 }
 
-// justMoved is how long after a change of the table a call may still run that
-// was admitted by the one before.
+// owns tells whether this member owns a partition by its own table, or lost it
+// so short a time ago that the call was admitted before.
+func (s *server) owns(ctx context.Context, partition uint32) bool {
+	ctx, cancel := context.WithTimeout(ctx, justMoved)
+	defer cancel()
+	for {
+		if s.n.Table().Owner(partition) == s.n.Name() {
+			return true
+		}
+		late, changed := s.lost.lately(partition)
+		if late {
+			return true
+		}
+		select { // the table may have changed, and the word of it be under way
+		case <-changed:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+// justMoved is how long after the loss of a partition a call for it may begin to
+// run that was admitted by the table before.
 const justMoved = 100 * time.Millisecond
 
-// owns tells whether this member owns the partition of the call by its own table,
-// or did so a moment ago.
-func (s *server) owns(ctx context.Context) bool {
-	info, _ := rpc.InfoFrom(ctx)
-	if !info.Keyed {
-		return false
+// losses remembers when this member lost a partition.
+//
+// Invariant: changed is closed, and replaced, with each change of the table.
+type losses struct {
+	mu      sync.Mutex
+	at      map[uint32]time.Time
+	changed chan struct{}
+}
+
+// note is a hook of the node.
+func (l *losses) note(c node.OwnershipChange) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	for partition, at := range l.at {
+		if now.Sub(at) > justMoved {
+			delete(l.at, partition)
+		}
 	}
-	if s.n.Table().Owner(info.Partition) == s.n.Name() {
-		return true
+	if l.at == nil {
+		l.at = make(map[uint32]time.Time)
 	}
-	history := s.n.History()
-	return len(history) > 0 && time.Since(history[len(history)-1].At) < justMoved
+	for _, m := range c.Lost {
+		l.at[m.Partition] = now
+	}
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// lately tells whether a partition was lost a moment ago, and gives what is
+// closed when that may have become different.
+func (l *losses) lately(partition uint32) (bool, <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at, ok := l.at[partition]
+	return ok && time.Since(at) < justMoved, l.changed
 }
