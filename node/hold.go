@@ -114,15 +114,17 @@ func (v *view) holds(partition uint32) *held {
 	return nil
 }
 
-// awaitHeld waits until a partition that this node owns is served, or until the
-// call's time is up: the error says which.
-func (n *Node) awaitHeld(ctx context.Context, h *held) error {
+// awaitHeld waits until something may have changed for a call whose partition is
+// held in v, which its caller finds out: it is served, or is no longer this
+// node's. The error says that the call's time is up.
+func (n *Node) awaitHeld(ctx context.Context, v *view, h *held) error {
 	n.stats.add(HeldCalls)
 	select {
 	case <-h.done:
+	case <-v.changed:
 	case <-ctx.Done():
 	}
-	return ctx.Err() // both may have come
+	return ctx.Err() // several may have come
 }
 
 // awaitServing has a call wait while its partition is held. It is false if the
@@ -132,7 +134,7 @@ func (n *Node) awaitServing(in *transport.Incoming, v *view, h *held) bool {
 		_ = in.Reply(uint64(rpc.NotOwner), n.refusal(v, "node %s has just gained partition %d and is not ready to serve it", n.cfg.Name, in.Meta.Partition), nil)
 		return false
 	}
-	if err := n.awaitHeld(in.Context(), h); err != nil {
+	if err := n.awaitHeld(in.Context(), v, h); err != nil {
 		e := rpc.AsError(err)
 		_ = in.Reply(uint64(e.Code), n.refusal(v, "node %s was not ready to serve partition %d in time", n.cfg.Name, in.Meta.Partition), nil)
 		return false

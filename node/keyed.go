@@ -63,7 +63,7 @@ func (o *outgoing) step(ctx context.Context, v *view, w *walk) (fate, string, er
 	owner := v.ownerOf(partition, o.call.Spec.Name())
 	if owner == self {
 		if h := v.holds(partition); h != nil {
-			return o.held(ctx, h)
+			return o.held(ctx, v, h)
 		}
 		// Our own table decides what we execute, whatever a peer believes.
 		f, err := o.local(ctx, info{keyed: true, partition: partition})
@@ -94,10 +94,10 @@ func (o *outgoing) step(ctx context.Context, v *view, w *walk) (fate, string, er
 }
 
 // held has a call on this very node wait until its partition is served.
-func (o *outgoing) held(ctx context.Context, h *held) (fate, string, error) {
+func (o *outgoing) held(ctx context.Context, v *view, h *held) (fate, string, error) {
 	ctx, cancel := context.WithDeadline(ctx, o.due)
 	defer cancel()
-	if err := o.n.awaitHeld(ctx, h); err != nil {
+	if err := o.n.awaitHeld(ctx, v, h); err != nil {
 		return done, "", o.ended(ctx)
 	}
 	return unsent, "", rpc.Errorf(rpc.Unavailable, "the partition was held up")

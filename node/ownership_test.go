@@ -258,4 +258,7 @@ func TestHoldEndsWithTheLoss(t *testing.T) {
 	if err != nil || got.Node != "b" {
 		t.Errorf("a new call: %+v, %v", got, err)
 	}
+	if by := await(t, "the answer to the call that waited", answered); by != "b" {
+		t.Errorf("the call that waited was answered by %s", by)
+	}
 }
