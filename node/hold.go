@@ -27,12 +27,7 @@ type held struct {
 // holdLocked gives what is held in the next view, whose table is new. The caller
 // holds viewMu.
 func (n *Node) holdLocked(old, next *view) []*held {
-	var still []*held
-	for _, h := range old.held {
-		if !h.over() {
-			still = append(still, h)
-		}
-	}
+	still := old.stillHeld()
 	var hooks []*ownershipHook
 	for _, h := range n.hooks {
 		if h.hold > 0 {
@@ -68,17 +63,41 @@ func (n *Node) holdLocked(old, next *view) []*held {
 // release stops waiting for a hook. It is false if that was not waited for.
 func (h *held) release(hook *ownershipHook) bool {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	timer := h.waiting[hook]
-	if timer == nil {
-		return false
+	if timer != nil {
+		timer.Stop()
+		delete(h.waiting, hook)
+		if len(h.waiting) == 0 {
+			close(h.done)
+		}
 	}
-	timer.Stop()
-	delete(h.waiting, hook)
-	if len(h.waiting) == 0 {
-		close(h.done)
+	h.mu.Unlock()
+	if timer != nil && h.over() {
+		h.n.forgetHeld()
 	}
-	return true
+	return timer != nil
+}
+
+// forgetHeld makes a view without what is not held any more, so that calls need
+// not look.
+func (n *Node) forgetHeld() {
+	n.viewMu.Lock()
+	defer n.viewMu.Unlock()
+	old := n.view.Load()
+	next := *old
+	next.held, next.changed = old.stillHeld(), make(chan struct{})
+	n.view.Store(&next)
+	close(old.changed)
+}
+
+// stillHeld is what is held up yet; nil: nothing.
+func (v *view) stillHeld() (still []*held) {
+	for _, h := range v.held {
+		if !h.over() {
+			still = append(still, h)
+		}
+	}
+	return still
 }
 
 // end stops waiting for all hooks: the node ends.
@@ -118,7 +137,6 @@ func (v *view) holds(partition uint32) *held {
 // held in v, which its caller finds out: it is served, or is no longer this
 // node's. The error says that the call's time is up.
 func (n *Node) awaitHeld(ctx context.Context, v *view, h *held) error {
-	n.stats.add(HeldCalls)
 	select {
 	case <-h.done:
 	case <-v.changed:
@@ -131,6 +149,7 @@ func (n *Node) awaitHeld(ctx context.Context, v *view, h *held) error {
 // call was answered instead, because its time is up or it cannot wait.
 func (n *Node) awaitServing(in *transport.Incoming, v *view, h *held) bool {
 	if in.Inline() {
+		n.stats.add(NotOwnerSent)
 		_ = in.Reply(uint64(rpc.NotOwner), n.refusal(v, "node %s has just gained partition %d and is not ready to serve it", n.cfg.Name, in.Meta.Partition), nil)
 		return false
 	}

@@ -95,6 +95,10 @@ func (o *outgoing) step(ctx context.Context, v *view, w *walk) (fate, string, er
 
 // held has a call on this very node wait until its partition is served.
 func (o *outgoing) held(ctx context.Context, v *view, h *held) (fate, string, error) {
+	if !o.waited {
+		o.waited = true
+		o.n.stats.add(HeldCalls)
+	}
 	ctx, cancel := context.WithDeadline(ctx, o.due)
 	defer cancel()
 	if err := o.n.awaitHeld(ctx, v, h); err != nil {

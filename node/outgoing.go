@@ -28,6 +28,7 @@ type outgoing struct {
 	endedAt  time.Duration // when the last attempt did, if it was answered
 	hedge    *hedge        // the two attempts of which this is one; may be nil
 	repeats  int           // sent again though that adds to the load
+	waited   bool          // for a partition that this node has just gained
 	nested   bool          // it serves a call that was itself sent again
 	answer   *rpc.Error    // the latest error that a node answered with
 	refused  bool          // that node refused it before any handler ran

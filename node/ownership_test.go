@@ -1,8 +1,6 @@
 package node
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -230,35 +228,5 @@ func TestHoldTimesOut(t *testing.T) {
 	}
 	if got := a.Stats()["hold_timeouts"]; got != 1 {
 		t.Errorf("%d holds timed out", got)
-	}
-}
-
-// A partition that is lost again while it is held goes to its new owner.
-func TestHoldEndsWithTheLoss(t *testing.T) {
-	t.Parallel()
-	l, a, c, key, _ := holdLab(t, patience)
-	answered := make(chan string, 1)
-	go func() {
-		got, err := work.Call(t.Context(), c, &job{Key: key}, rpc.Key(key), rpc.Timeout(patience))
-		if err != nil {
-			answered <- err.Error()
-			return
-		}
-		answered <- got.Node
-	}()
-	eventually(t, "the call waits", func() error {
-		if a.Stats()["held_calls"] == 0 {
-			return errors.New("it does not")
-		}
-		return nil
-	})
-	b := l.start("b")
-	agree(t, a, b, c)
-	got, err := work.Call(context.Background(), a, &job{Key: key}, rpc.Key(key))
-	if err != nil || got.Node != "b" {
-		t.Errorf("a new call: %+v, %v", got, err)
-	}
-	if by := await(t, "the answer to the call that waited", answered); by != "b" {
-		t.Errorf("the call that waited was answered by %s", by)
 	}
 }

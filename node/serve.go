@@ -258,6 +258,8 @@ func (n *Node) admit(in *transport.Incoming, h *handler) (info, bool) {
 		n.relay(in, alive)
 	case refusal != nil:
 		_ = in.Reply(uint64(rpc.NotOwner), refusal, nil)
+	case key.standIn == transport.AsOwner: // its caller did not know yet
+		return n.admitOwned(in, h)
 	default:
 		return key, true
 	}
@@ -267,7 +269,7 @@ func (n *Node) admit(in *transport.Incoming, h *handler) (info, bool) {
 // admitOwned decides about a call to an owner, and has it wait while the node is
 // not ready to serve what it has just gained.
 func (n *Node) admitOwned(in *transport.Incoming, h *handler) (info, bool) {
-	for {
+	for waited := false; ; waited = true {
 		v := n.view.Load()
 		key, refusal := n.admitKey(v, h.Spec, in.Meta)
 		if refusal != nil {
@@ -280,6 +282,9 @@ func (n *Node) admitOwned(in *transport.Incoming, h *handler) (info, bool) {
 		held := v.holds(key.partition)
 		if held == nil {
 			return key, true
+		}
+		if !waited && !in.Inline() {
+			n.stats.add(HeldCalls)
 		}
 		if !n.awaitServing(in, v, held) {
 			return key, false
