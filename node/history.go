@@ -30,7 +30,7 @@ func (n *Node) noteLocked(old, table *router.Table) {
 	c := TableChange{
 		At: time.Now(), Old: old.Fingerprint().String(), New: table.Fingerprint().String(), Owners: table.Len(),
 	}
-	c.compare(old, table)
+	c.Joined, c.Left, c.Changed = compare(old, table)
 	moves, err := table.Diff(old)
 	if err != nil {
 		n.log.Error().Err(err).Msg("tables cannot be compared")
@@ -58,21 +58,22 @@ func (n *Node) noteLocked(old, table *router.Table) {
 }
 
 // compare finds the members that differ.
-func (c *TableChange) compare(old, table *router.Table) {
+func compare(old, table *router.Table) (joined, left, changed []string) {
 	for _, m := range table.Members() {
 		was, ok := old.Member(m.Name)
 		switch {
 		case !ok:
-			c.Joined = append(c.Joined, m.Name)
+			joined = append(joined, m.Name)
 		case was != m:
-			c.Changed = append(c.Changed, m.Name)
+			changed = append(changed, m.Name)
 		}
 	}
 	for _, m := range old.Members() {
 		if !table.Has(m.Name) {
-			c.Left = append(c.Left, m.Name)
+			left = append(left, m.Name)
 		}
 	}
+	return joined, left, changed
 }
 
 // History gives the latest changes of the node's table, the last one last. The

@@ -34,7 +34,7 @@ func (n *Node) holdLocked(old, next *view) []*held {
 			hooks = append(hooks, h)
 		}
 	}
-	if len(hooks) == 0 || old.table == next.table {
+	if len(hooks) == 0 || old.table == next.table || n.ctx.Err() != nil {
 		return still
 	}
 	moves, err := next.table.Diff(old.table)

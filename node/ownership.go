@@ -21,8 +21,12 @@ type OwnershipChange struct {
 	// Gained and Lost are the partitions that came to this node and went from
 	// it, with the owners before and after. The slices are the hook's.
 	Gained, Lost router.Moves
-	// Moved is how many partitions changed their owner in the whole cluster.
+	// Moved is how many partitions changed their owner in the whole cluster;
+	// New.Diff(Old) gives them all.
 	Moved int
+	// Joined and Left are the members that only one of the tables has, and Changed
+	// those with another weight or zone, by name: why the partitions moved.
+	Joined, Left, Changed []string
 }
 
 // OwnershipOption is a property of a hook.
@@ -87,8 +91,8 @@ func (h *ownershipHook) poke() {
 
 // next tells the hook of one change. It is false when there is none.
 func (h *ownershipHook) next() bool {
-	v := h.n.view.Load()
 	h.mu.Lock()
+	v := h.n.view.Load() // under mu: whoever puts a newer one in place pokes after that
 	old := h.told
 	if v.table == old || old == nil && v.table.Len() == 0 || h.n.ctx.Err() != nil {
 		h.running = false
@@ -119,6 +123,7 @@ func (n *Node) changeOf(old, table *router.Table) (c OwnershipChange, news bool)
 	c = OwnershipChange{
 		Old: old, New: table, OldFingerprint: old.Fingerprint(), NewFingerprint: table.Fingerprint(), Moved: len(moves),
 	}
+	c.Joined, c.Left, c.Changed = compare(old, table)
 	for _, m := range moves {
 		switch n.cfg.Name {
 		case m.To:

@@ -84,7 +84,10 @@ func (n *Node) shut() {
 	n.cancel()
 	n.life.opening.Lock()
 	defer n.life.opening.Unlock()
-	for _, h := range n.view.Load().held {
+	n.viewMu.Lock() // from here on nothing is held, and no hook begins
+	held := n.view.Load().held
+	n.viewMu.Unlock()
+	for _, h := range held {
 		h.end()
 	}
 	n.calls.close()
