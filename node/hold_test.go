@@ -3,10 +3,10 @@ package node
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
-	"github.com/meshnode/meshnode/membership"
 	"github.com/meshnode/meshnode/router"
 	"github.com/meshnode/meshnode/rpc"
 	"github.com/meshnode/meshnode/transport"
@@ -210,31 +210,37 @@ func TestHookMissesNoTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer n.Close()
-	told := make(chan *router.Table, 1)
-	n.OnOwnership(func(c OwnershipChange) { told <- c.New })
+	told, proceed := make(chan *router.Table), make(chan struct{})
+	n.OnOwnership(func(c OwnershipChange) {
+		told <- c.New
+		<-proceed
+	})
 	var tables [2]*router.Table
 	for i, members := range [][]router.Member{{{Name: "a"}}, {{Name: "a"}, {Name: "b"}}} {
 		if tables[i], err = router.New(members, n.cfg.Table); err != nil {
 			t.Fatal(err)
 		}
 	}
-	late := time.NewTimer(patience)
-	defer late.Stop()
-	for i := range 20_000 {
+	hook := n.hooks[0]
+	for i := range 500 {
 		table := tables[i%2]
 		n.viewMu.Lock()
-		old := n.view.Load()
-		n.view.Store(&view{table: table, members: &membership.Snapshot{}, set: old.set, changed: make(chan struct{})})
-		close(old.changed)
-		n.hooks[0].poke()
+		next := *n.view.Load()
+		next.table = table
+		n.view.Store(&next)
+		if i > 0 {
+			hook.mu.Unlock() // the hook is done, or about to be
+		}
+		hook.poke()
 		n.viewMu.Unlock()
-		select {
-		case got := <-told:
-			if got != table {
-				t.Fatal("another table")
-			}
-		case <-late.C:
-			t.Fatalf("the hook was not told of table %d", i)
+		if got := await(t, fmt.Sprintf("word of table %d", i), told); got != table {
+			t.Fatal("another table")
+		}
+		hook.mu.Lock()
+		proceed <- struct{}{}
+		for range 10 {
+			runtime.Gosched() // it looks for the next table
 		}
 	}
+	hook.mu.Unlock()
 }

@@ -73,7 +73,8 @@ type ownershipHook struct {
 	told    *router.Table // nil: nothing yet
 }
 
-// poke has fn told what it does not know yet.
+// poke has fn told what it does not know yet. The caller holds viewMu, so that
+// shut knows when none will come any more.
 func (h *ownershipHook) poke() {
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -91,6 +91,11 @@ func TestOnOwnership(t *testing.T) {
 	}
 	history := a.History()
 	last := history[len(history)-1]
+	early.mu.Lock()
+	if c := early.last; !slices.Equal(c.Left, []string{"c"}) || len(c.Joined) != 0 || len(c.Changed) != 0 {
+		t.Errorf("the hook was told that %v joined, %v left, %v changed", c.Joined, c.Left, c.Changed)
+	}
+	early.mu.Unlock()
 	if !slices.Equal(last.Left, []string{"c"}) || last.Moved < last.Required || last.Required == 0 || last.New != a.Table().Fingerprint().String() {
 		t.Errorf("the last change: %+v", last)
 	}
