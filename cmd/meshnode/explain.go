@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -22,16 +24,21 @@ and when its table last changed. Members that have the same fingerprint agree on
 every key. Those that differ are shown in groups, the largest first: as a rule
 the smaller group has yet to hear of the last change, or cannot.
 
+Of many members only some are shown, first those whose NOTE says something
+unusual; --all shows all, and so does -o json.
+
 The exit status is 1 if they disagree or somebody does not answer.`
 
 func newExplain(a *app) *cobra.Command {
 	var timeout time.Duration
+	var all bool
 	cmd := &cobra.Command{
 		Use:   "explain KEY",
 		Short: "Ask every member where a key belongs",
 		Long:  explainLong,
 		Example: `  meshnode explain alice
-  meshnode explain alice --addr 10.0.0.7:7101 -o json | jq .agree`,
+  meshnode explain alice --addr 10.0.0.7:7101 -o json | jq .agree
+  until meshnode explain alice >/dev/null 2>&1; do sleep 1; done   # wait for agreement`,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) != 1 {
 				return errors.New("want one key, as in 'meshnode explain alice'")
@@ -39,12 +46,13 @@ func newExplain(a *app) *cobra.Command {
 			return nil
 		},
 		RunE: action(func(ctx context.Context, _ *cobra.Command, args []string) error {
-			return a.explain(ctx, args[0], timeout)
+			return a.explain(ctx, args[0], timeout, all)
 		}),
 		ValidArgsFunction: cobra.NoFileCompletions,
 	}
 	a.addrFlag(cmd, anyAddr)
 	flagOf(cmd, &timeout, "timeout", "t", "2s", "`time` that a member may take to answer", parseTimeout)
+	cmd.Flags().BoolVar(&all, "all", false, "show all members")
 	a.outputFlag(cmd)
 	return cmd
 }
@@ -71,7 +79,7 @@ type silentNode struct {
 	Error errorJSON `json:"error"`
 }
 
-func (a *app) explain(ctx context.Context, key string, timeout time.Duration) error {
+func (a *app) explain(ctx context.Context, key string, timeout time.Duration, all bool) error {
 	c, err := a.dial(ctx)
 	if err != nil {
 		return err
@@ -91,7 +99,7 @@ func (a *app) explain(ctx context.Context, key string, timeout time.Duration) er
 	if a.json() {
 		err = a.printJSON(x)
 	} else {
-		err = a.printLines(x.lines()...)
+		err = a.printLines(x.lines(all)...)
 	}
 	if err == nil && !x.Agree {
 		err = failf(rpc.FailedPrecondition, "the members do not agree on key %s, or not all have answered", printable(key))
@@ -128,11 +136,24 @@ func explainAnswers(key string, answers []node.ForwardAnswer) *explanation {
 	return x
 }
 
-// shownMembers is how many members of a group are shown one by one.
-const shownMembers = 8
+// What is shown of many, so that all of it fits on a screen.
+const (
+	shownMembers  = 8 // of a table that all agree on
+	shownOfGroup  = 3 // of each table, if there are several
+	shownGroups   = 3
+	shownSilent   = 4
+	unlimitedRows = math.MaxInt
+)
 
-// lines is the explanation for people.
-func (x *explanation) lines() (lines []string) {
+// lines is the explanation for people; all: with every member.
+func (x *explanation) lines(all bool) (lines []string) {
+	groups, members, silent := shownGroups, shownOfGroup, shownSilent
+	if len(x.Groups) == 1 {
+		members = shownMembers
+	}
+	if all {
+		groups, members, silent = unlimitedRows, unlimitedRows, unlimitedRows
+	}
 	total := len(x.Silent)
 	for _, g := range x.Groups {
 		total += len(g.Members)
@@ -144,17 +165,27 @@ func (x *explanation) lines() (lines []string) {
 		lines = append(lines, fmt.Sprintf("%s, %s, %d without an answer: key %s",
 			plural(total, "member", "members"), plural(len(x.Groups), "table", "different tables"), len(x.Silent), printable(x.Key)))
 	}
-	for i := range x.Groups {
+	for _, g := range x.Groups[:min(len(x.Groups), groups)] {
 		lines = append(lines, "")
-		lines = append(lines, x.Groups[i].lines()...)
+		lines = append(lines, g.lines(members)...)
 	}
-	for _, s := range x.Silent {
-		lines = append(lines, "", fmt.Sprintf("no answer from %s: %s: %s", s.Node, s.Error.Code, oneLine(s.Error.Message)))
+	if more := len(x.Groups) - groups; more > 0 {
+		lines = append(lines, "", "and "+plural(more, "more table", "more tables"))
+	}
+	if len(x.Silent) > 0 {
+		lines = append(lines, "")
+	}
+	for _, s := range x.Silent[:min(len(x.Silent), silent)] {
+		lines = append(lines, fmt.Sprintf("no answer from %s: %s: %s", s.Node, s.Error.Code, oneLine(s.Error.Message)))
+	}
+	if more := len(x.Silent) - silent; more > 0 {
+		lines = append(lines, fmt.Sprintf("and none from %s more", thousands(more)))
 	}
 	return lines
 }
 
-func (g *viewGroup) lines() []string {
+// lines tells of a table, and of so many of those who have it.
+func (g *viewGroup) lines(most int) []string {
 	first := &g.Members[0]
 	owners := make([]string, len(g.Owners))
 	for i, o := range g.Owners {
@@ -180,11 +211,15 @@ func (g *viewGroup) lines() []string {
 		lines = append(lines, fmt.Sprintf("last change  %s ago: %s", age(first.AgeSeconds), changeText(c)))
 	}
 	t := newTable("MEMBER", ">SEES", ">CHANGED", "NOTE")
-	for _, m := range g.Members[:min(len(g.Members), shownMembers)] {
+	members := slices.Clone(g.Members)
+	slices.SortStableFunc(members, func(a, b node.ExplainReply) int {
+		return cmp.Compare(min(len(explainNote(&b)), 1), min(len(explainNote(&a)), 1))
+	})
+	for _, m := range members[:min(len(members), most)] {
 		t.add(m.Node, fmt.Sprint(m.Members), age(m.AgeSeconds)+" ago", explainNote(&m))
 	}
 	lines = append(lines, t.lines()...)
-	if more := len(g.Members) - shownMembers; more > 0 {
+	if more := len(members) - most; more > 0 {
 		lines = append(lines, fmt.Sprintf("and %s more", thousands(more)))
 	}
 	return lines

@@ -75,7 +75,7 @@ func TestExplainDisagreement(t *testing.T) {
 	if x.Agree || len(x.Groups) != 2 || x.Groups[0].Fingerprint != "1111" || len(x.Silent) != 1 {
 		t.Fatalf("got %+v", x)
 	}
-	text := strings.Join(x.lines(), "\n")
+	text := strings.Join(x.lines(false), "\n")
 	for _, want := range []string{
 		"4 members, 2 different tables, 1 without an answer: key k", "no answer from c: DeadlineExceeded: no answer within the deadline",
 		"goes past y, which it could not reach", "not ready: it looks for a seed", "d, e, f and 1 more joined; 100 partitions moved",
@@ -99,5 +99,48 @@ func TestRingOfMany(t *testing.T) {
 	}
 	if lines := ringLines(r, true, time.Now()); len(lines) != 1002 {
 		t.Errorf("with --all %d lines", len(lines))
+	}
+}
+
+// What a thousand members say fits on a screen, whatever it is, and begins with
+// what is unusual.
+func TestExplainOfMany(t *testing.T) {
+	for name, c := range map[string]struct {
+		groups, silent, lines int
+		want                  string
+	}{
+		"agreement":          {1, 0, 18, "and 992 more"},
+		"many tables":        {100, 0, 38, "and 97 more tables"},
+		"silence":            {1, 500, 26, "and none from 496 more"},
+		"silence and tables": {500, 400, 44, "and 497 more tables"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			x := &explanation{Key: "k"}
+			for i := range 1000 {
+				who := fmt.Sprintf("node-%04d", i)
+				if i < c.silent {
+					x.Silent = append(x.Silent, silentNode{who, errorJSON{"Unavailable", "gone"}})
+					continue
+				}
+				at := i % c.groups
+				if at >= len(x.Groups) {
+					x.Groups = append(x.Groups, viewGroup{})
+					at = len(x.Groups) - 1
+				}
+				x.Groups[at].Members = append(x.Groups[at].Members, node.ExplainReply{Node: who, Ready: i != 999, LastChange: &node.TableChange{}})
+			}
+			x.Agree = len(x.Groups) == 1 && len(x.Silent) == 0
+			lines := x.lines(false)
+			text := strings.Join(lines, "\n")
+			if len(lines) > c.lines || !strings.Contains(text, c.want) {
+				t.Errorf("%d lines:\n%s", len(lines), text)
+			}
+			if c.groups == 1 && !strings.Contains(text, "node-0999") {
+				t.Errorf("who is not ready is not shown:\n%s", text)
+			}
+			if all := strings.Join(x.lines(true), "\n"); strings.Count(all, "node-") != 1000 {
+				t.Errorf("with all, %d members are shown", strings.Count(all, "node-"))
+			}
+		})
 	}
 }
