@@ -32,9 +32,7 @@ func (n *Node) route(ctx context.Context, call *rpc.Call) error {
 	if err := checkMetadata(call); err != nil {
 		return err
 	}
-	if sampled(o.began) {
-		n.budget.Deposit(o.began, samples)
-	}
+	n.budget.Deposit(o.began, 1)
 	err := o.carry(ctx)
 	if err != nil {
 		err = o.repeated(ctx, err)
