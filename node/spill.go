@@ -16,7 +16,7 @@ func (o *outgoing) spillFactor() float64 {
 		return 0
 	}
 	if o.call.Dest.Policy == rpc.Bounded {
-		return rpc.DefaultSpill
+		return balance.DefaultFactor
 	}
 	factor := o.call.Spec.Policy().Spill
 	if factor == 0 {

@@ -136,9 +136,6 @@ const (
 // Policies gives the names of all policies of calls to any node.
 func Policies() []Policy { return []Policy{RoundRobin, Random, Weighted, LeastLoaded, ZoneFirst} }
 
-// DefaultSpill is what Bounded means.
-const DefaultSpill = 1.25
-
 // Balance picks the node of a call by a policy: one of Policies for a call to
 // any node, Bounded for one with a key.
 func Balance(p Policy) CallOption { return CallOption{kind: optPolicy, dest: Dest{Policy: p}} }
