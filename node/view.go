@@ -54,7 +54,7 @@ func (n *Node) replaceLocked(old *view, s *membership.Snapshot, peers map[string
 		ready: old.ready, changed: make(chan struct{}), down: downs(s.Members),
 	}
 	if owners := n.servingMembers(next); !slices.Equal(owners, old.owners()) {
-		table, err := old.table.With(owners)
+		table, err := n.cfg.Sim.With(old.table, owners)
 		if err != nil {
 			n.log.Error().Err(err).Msg("ownership table cannot be built; the old one stays")
 		} else {

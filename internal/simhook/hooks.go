@@ -1,0 +1,47 @@
+package simhook
+
+import "github.com/meshnode/meshnode/router"
+
+// Hooks are handed to a node by the simulator. A nil *Hooks changes nothing.
+type Hooks struct {
+	// Tables, if not nil, makes tables instead of each node making its own.
+	Tables *Tables
+	// Bugs are planted.
+	Bugs Bugs
+}
+
+// Bugs are faults that have been made, or easily could be, in a system of this
+// kind. Each is planted at the one place where the real code does it right.
+type Bugs struct {
+	StaleTable     bool // a node goes on routing by the table that it had when it became ready
+	ServeForeign   bool // a node serves calls for keys that it does not own
+	RetryAmbiguous bool // a call that may have been executed is sent again though it is not idempotent
+	NoRefutation   bool // a member that says it is alive after it was suspected is not believed
+}
+
+// Planted gives the bugs of h, none for nil.
+func (h *Hooks) Planted() Bugs {
+	if h == nil {
+		return Bugs{}
+	}
+	return h.Bugs
+}
+
+// With gives the table that old.With(members) gives.
+func (h *Hooks) With(old *router.Table, members []router.Member) (*router.Table, error) {
+	if h == nil || h.Tables == nil {
+		return old.With(members)
+	}
+	return h.Tables.With(old, members)
+}
+
+// Accounts tells whether changes of tables are to be accounted for.
+func (h *Hooks) Accounts() bool { return h == nil || h.Tables == nil || !h.Tables.Later }
+
+// Diff gives what next.Diff(old) gives; the result is not to be changed.
+func (h *Hooks) Diff(old, next *router.Table) (router.Moves, error) {
+	if h == nil || h.Tables == nil {
+		return next.Diff(old)
+	}
+	return h.Tables.Diff(old, next)
+}
