@@ -68,6 +68,7 @@ func (n *Node) replaceLocked(old *view, s *membership.Snapshot, peers map[string
 	}
 	next.held = n.holdLocked(old, next)
 	next.set = n.setOf(next)
+	n.cfg.Sim.Publish(old.table, next.table)
 	n.view.Store(next)
 	close(old.changed)
 	if next.table != old.table {

@@ -6,6 +6,9 @@ import "github.com/meshnode/meshnode/router"
 type Hooks struct {
 	// Tables, if not nil, makes tables instead of each node making its own.
 	Tables *Tables
+	// Published, if not nil, is told each change of the node's table before the
+	// node uses it. It must not use the node.
+	Published func(old, next *router.Table)
 	// Bugs are planted.
 	Bugs Bugs
 }
@@ -33,6 +36,13 @@ func (h *Hooks) With(old *router.Table, members []router.Member) (*router.Table,
 		return old.With(members)
 	}
 	return h.Tables.With(old, members)
+}
+
+// Publish tells whoever looks on that a node's table changes.
+func (h *Hooks) Publish(old, next *router.Table) {
+	if h != nil && h.Published != nil && old != next {
+		h.Published(old, next)
+	}
 }
 
 // Accounts tells whether changes of tables are to be accounted for.

@@ -28,6 +28,7 @@ type Host struct {
 type pace struct {
 	mu     sync.Mutex
 	paused bool
+	thaw   chan struct{} // closed by Resume; nil while the host runs
 	slow   time.Duration // work for each delivery
 	free   time.Time     // when it is done with the last one
 	bytes  Traffic
@@ -136,6 +137,13 @@ func (h *Host) setPaused(paused bool, what string) {
 	h.pace.mu.Lock()
 	changed := h.pace.paused != paused
 	h.pace.paused = paused
+	switch {
+	case changed && paused:
+		h.pace.thaw = make(chan struct{})
+	case changed:
+		close(h.pace.thaw)
+		h.pace.thaw = nil
+	}
 	h.pace.mu.Unlock()
 	if !changed {
 		return
@@ -158,6 +166,30 @@ func (h *Host) SetSlow(d time.Duration) {
 	h.pace.mu.Lock()
 	defer h.pace.mu.Unlock()
 	h.pace.slow = d
+}
+
+// Work is what a process does before something that takes it time: it waits while
+// the host is frozen, and as long as a slow host takes.
+func (h *Host) Work() {
+	for {
+		h.pace.mu.Lock()
+		thaw, slow := h.pace.thaw, h.pace.slow
+		h.pace.mu.Unlock()
+		if thaw == nil {
+			if slow > 0 {
+				time.Sleep(slow)
+			}
+			return
+		}
+		<-thaw
+	}
+}
+
+// Slow tells how long the host works on each delivery.
+func (h *Host) Slow() time.Duration {
+	h.pace.mu.Lock()
+	defer h.pace.mu.Unlock()
+	return h.pace.slow
 }
 
 // stopped tells whether the host is frozen.
