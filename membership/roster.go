@@ -107,6 +107,17 @@ func (r *roster) get(name string) (Member, bool) {
 	return m, ok
 }
 
+// knows tells whether the roster has exactly this of a member, gone or not.
+func (r *roster) knows(name string, meta Meta) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m, ok := r.live[name]
+	if !ok {
+		m = r.past[name].Member
+	}
+	return m.Boot == meta.Boot && m.State == meta.State
+}
+
 // others tells how many live members there are besides self.
 func (r *roster) others(self string) int {
 	r.mu.Lock()

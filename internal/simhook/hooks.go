@@ -1,6 +1,9 @@
 package simhook
 
-import "github.com/meshnode/meshnode/router"
+import (
+	"github.com/meshnode/meshnode/internal/planted"
+	"github.com/meshnode/meshnode/router"
+)
 
 // Hooks are handed to a node by the simulator. A nil *Hooks changes nothing.
 type Hooks struct {
@@ -10,22 +13,13 @@ type Hooks struct {
 	// node uses it. It must not use the node.
 	Published func(old, next *router.Table)
 	// Bugs are planted.
-	Bugs Bugs
-}
-
-// Bugs are faults that have been made, or easily could be, in a system of this
-// kind. Each is planted at the one place where the real code does it right.
-type Bugs struct {
-	StaleTable     bool // a node goes on routing by the table that it had when it became ready
-	ServeForeign   bool // a node serves calls for keys that it does not own
-	RetryAmbiguous bool // a call that may have been executed is sent again though it is not idempotent
-	NoRefutation   bool // a member that says it is alive after it was suspected is not believed
+	Bugs planted.Bugs
 }
 
 // Planted gives the bugs of h, none for nil.
-func (h *Hooks) Planted() Bugs {
+func (h *Hooks) Planted() planted.Bugs {
 	if h == nil {
-		return Bugs{}
+		return planted.Bugs{}
 	}
 	return h.Bugs
 }
