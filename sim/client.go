@@ -3,7 +3,6 @@ package sim
 import (
 	"context"
 	"fmt"
-	"net/netip"
 
 	"github.com/meshnode/meshnode/internal/simnet"
 	"github.com/meshnode/meshnode/node"
@@ -24,7 +23,7 @@ func (c client) close() {
 // does. Close of the cluster ends it.
 func (c *Cluster) Client(ctx context.Context, i int) (*node.Client, error) {
 	k := int(c.clientCount.Add(1)) - 1
-	host := c.net.Host(fmt.Sprintf("client%d", k), netip.AddrFrom4([4]byte{nodeNet, clientHost, byte(k >> 8), byte(k)}))
+	host := c.net.Host(fmt.Sprintf("client%d", k), clientAddr(k))
 	cl, err := node.Dial(ctx, c.Member(i).Addr(), node.ClientConfig{Network: host.Boot(), Logger: c.cfg.Logger})
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,7 +7,7 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/meshnode/meshnode/internal/simhook"
+	"github.com/meshnode/meshnode/internal/planted"
 	"github.com/meshnode/meshnode/internal/simnet"
 	"github.com/meshnode/meshnode/membership"
 	"github.com/meshnode/meshnode/node"
@@ -91,7 +91,7 @@ type Config struct {
 // Inside is what package sim/scenario sees and does that is of no use to others.
 type Inside struct {
 	// Bugs are planted, to show that they are found.
-	Bugs simhook.Bugs
+	Bugs planted.Bugs
 	// Published is told each change of a node's table, before the node uses it. It
 	// must not use the node. May be nil.
 	Published func(i int, old, next *router.Table)
@@ -136,3 +136,8 @@ func hostAddr(index, generation int) netip.Addr {
 
 // nodeName is the name of a node: n, and the index in three digits or more.
 func nodeName(index int) string { return fmt.Sprintf("n%03d", index) }
+
+// clientAddr is the address of the k-th host that is no member's.
+func clientAddr(k int) netip.Addr {
+	return netip.AddrFrom4([4]byte{nodeNet, clientHost, byte(k >> 8), byte(k)})
+}

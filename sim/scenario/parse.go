@@ -9,7 +9,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
-	"github.com/meshnode/meshnode/internal/simhook"
+	"github.com/meshnode/meshnode/internal/planted"
 	"github.com/meshnode/meshnode/internal/simnet"
 )
 
@@ -142,8 +142,8 @@ func Bugs() []string {
 	return []string{"stale-table", "serve-foreign", "retry-ambiguous", "no-refutation"}
 }
 
-func (s *Scenario) bugs() (simhook.Bugs, error) {
-	var b simhook.Bugs
+func (s *Scenario) bugs() (planted.Bugs, error) {
+	var b planted.Bugs
 	for _, name := range s.Plant {
 		switch name {
 		case "stale-table":

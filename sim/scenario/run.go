@@ -112,7 +112,7 @@ func (r *run) config() sim.Config {
 		Nodes: s.Nodes + s.Workload.Clients, Seed: s.Seed, Profile: s.Profile, Link: link, Zones: s.Zones,
 		Table: router.Params{Partitions: s.Partitions}, Stagger: s.Stagger.D(), Seeds: s.Seeds,
 		Setup: r.work.serve, Logger: r.opts.Logger, Trace: r.trace.network,
-		Node: func(i int, cfg *node.Config) { cfg.Observer = r.isClient(i) },
+		Node:   func(i int, cfg *node.Config) { cfg.Observer = r.isClient(i) },
 		Inside: sim.Inside{Bugs: bugs, Published: r.tables.published},
 	}
 }
@@ -233,4 +233,6 @@ func firstOf(list []string) string {
 func startProgress(s *Scenario, opts *Options) (stop func()) { return func() {} }
 
 // versions describe the program.
-func versions() string { return fmt.Sprintf("%s %s/%s", runtime.Version(), runtime.GOOS, runtime.GOARCH) }
+func versions() string {
+	return fmt.Sprintf("%s %s/%s", runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}

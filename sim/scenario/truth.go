@@ -1,6 +1,7 @@
 package scenario
 
 import (
+	"slices"
 	"sync"
 	"time"
 )
@@ -122,4 +123,50 @@ func (t *truth) stopped(i int, within time.Duration, now time.Time) bool {
 	defer t.mu.Unlock()
 	h := t.hosts[i]
 	return h != nil && (h.halted > 0 || h.down || h.leaving || !h.lastHalt.IsZero() && now.Sub(h.lastHalt) <= within)
+}
+
+// undetected is a node that is down, and that some live node may still list.
+type undetected struct {
+	index int
+	since time.Time
+}
+
+// undetected gives the nodes that went down without a word and that somebody may
+// still list.
+func (t *truth) undetected() []undetected {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var found []undetected
+	for i, h := range t.hosts {
+		if h.down && !h.leaving && h.seen {
+			found = append(found, undetected{i, h.downAt})
+		}
+	}
+	slices.SortFunc(found, func(a, b undetected) int { return a.index - b.index })
+	return found
+}
+
+// dropped notes that some live node does not list a dead one any more, and whether
+// none does. It tells whether that is the first time.
+func (t *truth) dropped(i int, byAll bool, now time.Time) (first bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h := t.hostLocked(i)
+	first = h.firstOut.IsZero()
+	if first {
+		h.firstOut = now
+	}
+	if byAll {
+		h.seen = false
+	}
+	return first
+}
+
+// hit tells whether a node itself was hit by a fault within the last while, bad
+// links aside that are there from the beginning.
+func (t *truth) hit(i int, within time.Duration, now time.Time) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h := t.hosts[i]
+	return h != nil && (h.trouble > 0 || h.down || h.leaving || !h.lastBad.IsZero() && now.Sub(h.lastBad) <= within)
 }
