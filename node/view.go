@@ -53,7 +53,7 @@ func (n *Node) replaceLocked(old *view, s *membership.Snapshot, peers map[string
 		table: old.table, members: s, peers: peers, serving: old.serving,
 		ready: old.ready, changed: make(chan struct{}), down: downs(s.Members),
 	}
-	if owners := n.servingMembers(next); !slices.Equal(owners, old.owners()) {
+	if owners := n.servingMembers(next); !slices.Equal(owners, old.owners()) && !n.staleOnPurpose(old, len(owners)) {
 		table, err := n.cfg.Sim.With(old.table, owners)
 		if err != nil {
 			n.log.Error().Err(err).Msg("ownership table cannot be built; the old one stays")
@@ -76,6 +76,12 @@ func (n *Node) replaceLocked(old *view, s *membership.Snapshot, peers map[string
 			h.poke()
 		}
 	}
+}
+
+// staleOnPurpose tells whether the table is to keep an owner that is gone: a planted
+// fault.
+func (n *Node) staleOnPurpose(old *view, owners int) bool {
+	return n.cfg.Sim.Planted().StaleTable && old.ready && owners < old.table.Len()
 }
 
 // setReady makes a view that is ready, once.

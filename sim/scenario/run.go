@@ -76,6 +76,8 @@ type run struct {
 	faults []FaultRecord
 	joinS  float64
 
+	virtual time.Duration // how long the run took, but for the wait for leftovers
+
 	acts sync.WaitGroup // ends of faults, starts of nodes
 }
 
@@ -175,6 +177,7 @@ func (r *run) play(ctx context.Context) error {
 		r.check.broke(InvDeadline, "%d calls had not ended a second after their deadline", left)
 	}
 	r.series.stop()
+	r.virtual = r.now()
 	r.atTheEnd()
 	return nil
 }

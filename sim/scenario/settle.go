@@ -85,7 +85,7 @@ func (r *run) result() *Result {
 	r.expectations(&sum)
 	res := &Result{
 		Scenario: r.scenario.Name, Story: r.scenario.Story, Seed: r.scenario.Seed, Nodes: r.scenario.Nodes,
-		Profile: r.scenario.Profile.String(), VirtualS: r.now().Seconds(), Go: versions(),
+		Profile: r.scenario.Profile.String(), VirtualS: r.virtual.Seconds(), Go: versions(),
 		Replay: r.replay(), Summary: sum, Series: r.series.series, Planted: r.scenario.Plant,
 	}
 	r.mu.Lock()
