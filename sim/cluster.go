@@ -68,7 +68,6 @@ func New(cfg Config) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{cfg: cfg, tables: simhook.NewTables(), begun: time.Now()}
-	c.tables.Later = cfg.Nodes >= manyNodes
 	netCfg := simnet.Config{Seed: cfg.Seed, Link: cfg.Link, Trace: cfg.Trace}
 	c.net = simnet.New(netCfg)
 	for range cfg.Nodes {
@@ -88,6 +87,9 @@ func (c *Cluster) add() *Member {
 	}
 	m.host = c.net.Host(m.Name, hostAddr(i, 0))
 	c.members = append(c.members, m)
+	if len(c.members) >= manyNodes {
+		c.tables.Later()
+	}
 	return m
 }
 

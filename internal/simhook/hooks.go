@@ -40,7 +40,7 @@ func (h *Hooks) Publish(old, next *router.Table) {
 }
 
 // Accounts tells whether changes of tables are to be accounted for.
-func (h *Hooks) Accounts() bool { return h == nil || h.Tables == nil || !h.Tables.Later }
+func (h *Hooks) Accounts() bool { return h == nil || h.Tables == nil || !h.Tables.later.Load() }
 
 // Diff gives what next.Diff(old) gives; the result is not to be changed.
 func (h *Hooks) Diff(old, next *router.Table) (router.Moves, error) {

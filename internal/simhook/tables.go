@@ -2,6 +2,7 @@ package simhook
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/meshnode/meshnode/router"
 )
@@ -13,10 +14,7 @@ import (
 // Invariant: tables and moves hold the latest keepTables and keepMoves made, each
 // under what it was made of.
 type Tables struct {
-	// Later finds owners when they are first asked for, and has nodes leave out
-	// the accounts of what a change moved: for many nodes, of which each sees
-	// another set of members during a join. Set it before the first use.
-	Later bool
+	later atomic.Bool
 
 	mu     sync.Mutex
 	tables map[router.Fingerprint]*router.Table
@@ -39,6 +37,11 @@ func NewTables() *Tables {
 	return &Tables{tables: map[router.Fingerprint]*router.Table{}, moves: map[change]router.Moves{}}
 }
 
+// Later has owners found when they are first asked for, from now on, and nodes
+// leave out the accounts of what a change moved: for many nodes, of which each sees
+// another set of members during a join.
+func (t *Tables) Later() { t.later.Store(true) }
+
 // With gives the table that old.With(members) gives.
 func (t *Tables) With(old *router.Table, members []router.Member) (*router.Table, error) {
 	fp, err := router.FingerprintOf(members, old.Params())
@@ -52,7 +55,7 @@ func (t *Tables) With(old *router.Table, members []router.Member) (*router.Table
 		return table, nil
 	}
 	make := old.With
-	if t.Later {
+	if t.later.Load() {
 		make = old.Later
 	}
 	table, err := make(members)

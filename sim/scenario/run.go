@@ -11,6 +11,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/meshnode/meshnode/internal/simtime"
 	"github.com/meshnode/meshnode/node"
 	"github.com/meshnode/meshnode/router"
 	"github.com/meshnode/meshnode/sim"
@@ -24,6 +25,8 @@ type Options struct {
 	Logger zerolog.Logger
 	// Progress is told now and then, in real time, how far the run is. May be nil.
 	Progress func(at, total time.Duration)
+	// Stall is how long virtual time may stand still, in real time. 0: a minute.
+	Stall time.Duration
 	// Stalled is told, instead of a panic, when virtual time stands still.
 	Stalled func(err error, stacks []byte)
 	// StopAtBroken ends the run soon after the first invariant broke.
@@ -43,10 +46,7 @@ func Run(s *Scenario, opts Options) (*Result, error) {
 	wall := time.Now()
 	var result *Result
 	var failed error
-	stop := startProgress(&own, &opts)
-	err := sim.Run(sim.Config{}, opts.Stalled, func() { result, failed = inside(&own, &opts) })
-	stop()
-	if err != nil {
+	if err := opts.bubble(&own, func() { result, failed = inside(&own, &opts) }); err != nil {
 		return nil, err
 	}
 	if failed != nil {
@@ -232,8 +232,40 @@ func firstOf(list []string) string {
 	return list[0]
 }
 
-// startProgress tells how far a run is, from outside.
-func startProgress(s *Scenario, opts *Options) (stop func()) { return func() {} }
+// progressPeriod is how often Options.Progress is called.
+const progressPeriod = 100 * time.Millisecond
+
+// bubble runs f in virtual time, and tells from outside how far it is.
+func (o *Options) bubble(s *Scenario, f func()) error {
+	stalled := o.Stalled
+	if stalled == nil {
+		stalled = func(err error, stacks []byte) { panic(err.Error() + "\n" + string(stacks)) }
+	}
+	w := simtime.Watch(o.Stall, func(s *simtime.Stalled) { stalled(s, s.Stacks) })
+	defer w.Stop()
+	if o.Progress != nil && simtime.Virtual {
+		end := make(chan struct{})
+		var telling sync.WaitGroup
+		telling.Go(func() {
+			ticker := time.NewTicker(progressPeriod)
+			defer ticker.Stop()
+			for {
+				select {
+				case <-ticker.C:
+					o.Progress(w.At(), s.Duration.D())
+				case <-end:
+					return
+				}
+			}
+		})
+		defer telling.Wait()
+		defer close(end)
+	}
+	return simtime.Run(func() {
+		defer w.Pulse()()
+		f()
+	})
+}
 
 // versions describe the program.
 func versions() string {

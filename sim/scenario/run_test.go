@@ -1,9 +1,10 @@
 package scenario
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
-	"encoding/json"
 )
 
 const quick = `
@@ -32,3 +33,5 @@ func TestQuick(t *testing.T) {
 	b, _ := json.MarshalIndent(r, "", " ")
 	t.Logf("%s", b)
 }
+
+func sprint(s *Spread) string { return fmt.Sprintf("%.2f/%.2f/%.2f", s.Min, s.P50, s.Max) }
