@@ -39,6 +39,7 @@ type Traffic struct {
 	Packets, PacketBytes uint64 // datagrams
 	GossipBytes          uint64 // on streams that began with 244, as memberlist's do
 	MeshBytes            uint64 // on other streams
+	GossipStreams        uint64 // streams of gossip that it opened
 }
 
 // Name is the host's name.

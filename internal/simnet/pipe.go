@@ -196,6 +196,7 @@ func (p *pipe) putLocked(link *link, b []byte, now time.Time) (refused time.Time
 	p.seq++
 	if p.seq == 1 && len(b) > 0 && b[0] == gossipMark {
 		p.gossip, p.back.gossip = true, true
+		p.from.host.count(func(t *Traffic) { t.GossipStreams++ })
 	}
 	p.account(len(b))
 	n.noteLocked(EventSegment, p.from.host.name, p.to.host.name, p.seq, b)
