@@ -44,6 +44,7 @@ type options struct {
 	tables         bool
 	overload       bool
 	storm          bool
+	scaling        bool
 	svg            string
 }
 
@@ -52,7 +53,7 @@ func parse(args []string, usage io.Writer) (options, error) {
 	f := pflag.NewFlagSet("bench", pflag.ContinueOnError)
 	f.SetOutput(usage)
 	f.SortFlags = false
-	f.IntSliceVar(&o.sizes, "sizes", []int{64, 1 << 10, 64 << 10}, "sizes of the body, in bytes")
+	f.IntSliceVar(&o.sizes, "sizes", []int{64, 1 << 10, 64 << 10}, "sizes of the body, in bytes; with --scaling: numbers of nodes")
 	f.IntSliceVar(&o.callers, "callers", []int{1, 64, 512}, "numbers of concurrent callers")
 	f.StringSliceVar(&o.peers, "peers", nil, "peers to measure (all); the ratio needs limit among them")
 	f.IntVar(&o.rounds, "rounds", 5, "rounds over everything; medians over the rounds are printed")
@@ -63,9 +64,10 @@ func parse(args []string, usage io.Writer) (options, error) {
 	f.BoolVar(&o.tables, "tables", false, "compare how ownership tables and rings place keys, instead")
 	f.BoolVar(&o.overload, "overload", false, "put three times what it can do on a service, for 30 s (--quick: 5 s), with and without adaptive admission, instead")
 	f.BoolVar(&o.storm, "storm", false, "have none, half or all of the replies fail for 10 s (--quick: 3 s), and count what retries add, instead")
+	f.BoolVar(&o.scaling, "scaling", false, "simulate meshes of --sizes nodes (default 10,30,100,200,300; --quick: fewer), fit how figures grow, and extrapolate, instead")
 	f.IntVar(&o.messages, "messages", 1_000_000, "with --streams: messages for each stream")
 	f.BoolVar(&o.json, "json", false, "print an array of rows")
-	f.StringVar(&o.svg, "svg", "", "also write a chart to this `file`: calls/s at 64 B with several callers, or of --tables or --overload")
+	f.StringVar(&o.svg, "svg", "", "also write a chart to this `file`: calls/s at 64 B with several callers, or of --tables, --overload or --scaling")
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
@@ -78,10 +80,16 @@ func parse(args []string, usage io.Writer) (options, error) {
 	if o.quick && !f.Changed("messages") {
 		o.messages = 200_000
 	}
+	if o.scaling && !f.Changed("sizes") {
+		o.sizes = scalingSizes(o.quick)
+	}
 	return o, o.check()
 }
 
 func (o options) check() error {
+	if o.scaling {
+		return o.checkScaling()
+	}
 	for _, n := range o.sizes {
 		if n < 2 || n > 1<<20 {
 			return fmt.Errorf("--sizes: %d is not within 2 and %d bytes", n, 1<<20)
@@ -121,6 +129,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	if o.storm {
 		return runStorm(ctx, o, stdout, stderr)
+	}
+	if o.scaling {
+		return runScaling(ctx, o, stdout, stderr)
 	}
 	if o.mixed {
 		return runMixed(ctx, o, stdout, stderr)
