@@ -16,8 +16,12 @@ const (
 	scalingBottom = 264
 )
 
-// scalingCurve is one law of a panel.
-type scalingCurve struct{ law, label, class string }
+// scalingCurve is one law of a panel, with a label at some number of members, so
+// far below the line.
+type scalingCurve struct {
+	law, label, class string
+	at, below         float64
+}
 
 // scalingScale places values of a panel.
 type scalingScale struct {
@@ -40,18 +44,19 @@ func drawScaling(laws []law) []byte {
 	var b bytes.Buffer
 	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" viewBox="0 0 %[1]d %[2]d" role="img">`, chartWidth, scalingHeight)
 	fmt.Fprintf(&b, "\n<title>What a node sends, and when a crash is noticed, by the number of members</title>\n<style>%s"+
-		`.l{fill:none;stroke-width:2}.lm{stroke:#1f7ae0}.lo{stroke:#8c959f}.li{stroke:#c3a13b}.g{stroke:#8c959f;stroke-opacity:.35}`+
-		"</style>\n", chartStyle)
+		`.l.mesh,.l.other,.l.limit{fill:none;stroke-width:2}.l.mesh{stroke:#1f7ae0}.l.other{stroke:#8c959f}.l.limit{stroke:#c3a13b}`+
+		".g{stroke:#8c959f;stroke-opacity:.35}</style>\n", chartStyle)
 	scalingPlot(&b, laws, "bytes per second of a node", scalingScale{left: 56, least: 10, most: 1e6, log: true},
 		[]float64{10, 100, 1e3, 1e4, 1e5, 1e6}, []scalingCurve{
-			{"all join: the busiest second", "all join", "limit"},
-			{"push/pull of a node", "push/pull", "mesh"},
-			{"datagrams of a node, idle", "probes", "other"},
+			{law: "all join: the busiest second", label: "all join", class: "limit", at: 1e3, below: -8},
+			{law: "push/pull of a node", label: "push/pull", class: "mesh", at: 3e3, below: 20},
+			{law: "datagrams of a node, idle", label: "probes", class: "other", at: 1e3, below: 16},
 		})
-	scalingPlot(&b, laws, "seconds after a crash", scalingScale{left: 420, least: 0, most: 40},
-		[]float64{0, 10, 20, 30, 40}, []scalingCurve{
-			{"a crash: until all have", "dropped by all", "limit"},
-			{"a crash: until one has dropped it", "by the first", "mesh"},
+	scalingPlot(&b, laws, "seconds after a crash", scalingScale{left: 420, least: 0, most: 150},
+		[]float64{0, 30, 60, 90, 120, 150}, []scalingCurve{
+			{law: "a crash: what membership promises", label: "the bound", class: "limit", at: 300, below: 20},
+			{law: "a crash: probe and suspicion", label: "probe and suspicion", class: "other", at: 3e3, below: 18},
+			{law: "a crash: until all have", label: "dropped by all", class: "mesh", at: 500, below: -12},
 		})
 	b.WriteString("</svg>\n")
 	return b.Bytes()
@@ -79,11 +84,7 @@ func scalingPlot(b *bytes.Buffer, laws []law, title string, s scalingScale, tick
 
 // scalingLine draws a law, and what was measured.
 func scalingLine(b *bytes.Buffer, l *law, s *scalingScale, c scalingCurve) {
-	fmt.Fprintf(b, `<polyline class="l l%c" points="`, c.class[0])
-	if c.class == "limit" {
-		b.Truncate(b.Len() - len(`l" points="`))
-		b.WriteString(`li" points="`)
-	}
+	fmt.Fprintf(b, `<polyline class="l %s" points="`, c.class)
 	for e := 1.0; e <= 5; e += 0.05 {
 		n := math.Round(math.Pow(10, e))
 		fmt.Fprintf(b, "%.1f,%.1f ", s.x(n), s.y(l.at(n)))
@@ -92,8 +93,7 @@ func scalingLine(b *bytes.Buffer, l *law, s *scalingScale, c scalingCurve) {
 	for i, n := range l.Sizes {
 		fmt.Fprintf(b, `<circle class="%s" cx="%.1f" cy="%.1f" r="3"/>`, c.class, s.x(n), s.y(l.Measured[i]))
 	}
-	at := math.Pow(10, 3.1)
-	fmt.Fprintf(b, `<text x="%.1f" y="%.1f">%s</text>`+"\n", s.x(at), s.y(l.at(math.Round(at)))-8, escaped(c.label))
+	fmt.Fprintf(b, `<text x="%.1f" y="%.1f">%s</text>`+"\n", s.x(c.at), s.y(l.at(c.at))+c.below, escaped(c.label))
 }
 
 // scalingTick is a round number, short.

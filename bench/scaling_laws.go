@@ -132,8 +132,9 @@ func meshLaws(rows []simRow) ([]law, error) {
 	b.derived("joins that datagrams carry", "1/s", "the busiest second / a return", points{}, func(n float64) float64 { return mostGossip(n) / joining(n) })
 
 	b.fit("a crash: datagrams of a node", "B", "%.0f R(N)", of(func(r *simRow) float64 { return r.CrashBytes }), repeats)
-	first := b.formula("a crash: until one has dropped it", "s", "2 + 4 log10 N + q(N)", of(func(r *simRow) float64 { return r.First }), dropping)
-	rest := b.fit("a crash: from the first to all", "s", "%.3f log2 N", of(func(r *simRow) float64 { return r.All - r.First }), rounds)
+	b.formula("a crash: probe and suspicion", "s", "2 + 4 log10 N", points{}, detection)
+	first := b.formula("a crash: until one has dropped it", "s", "the above + q(N)", of(func(r *simRow) float64 { return r.First }), dropping)
+	rest := b.fit("a crash: from the first to all", "s", "%.2f + %.3f log2 N", of(func(r *simRow) float64 { return r.All - r.First }), one, rounds)
 	b.derived("a crash: until all have", "s", "the two above", of(func(r *simRow) float64 { return r.All }), func(n float64) float64 { return first(n) + rest(n) })
 	b.formula("a crash: what membership promises", "s", "Profile.DetectionTime", points{},
 		func(n float64) float64 { return membership.LAN.DetectionTime(int(n)).Seconds() })

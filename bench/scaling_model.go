@@ -49,11 +49,12 @@ func firstProbe(float64) float64 { return probeEvery.Seconds() }
 // quietFor is how long a node waits for more news before it uses what it heard.
 func quietFor(n float64) float64 { return quietLeast.Seconds() * max(1, n/quietFlat) }
 
-// dropping is when the first node drops a dead one, in the mean: until it is
-// probed, until the probe has failed, the suspicion, and the wait for more news.
-func dropping(n float64) float64 {
-	return firstProbe(n) + probeEvery.Seconds() + suspicion(n) + quietFor(n)
-}
+// detection is when the first node takes a dead one for dead, in the mean: until it
+// is probed, until the probe has failed, and the suspicion.
+func detection(n float64) float64 { return firstProbe(n) + probeEvery.Seconds() + suspicion(n) }
+
+// dropping is when the first node drops it: it waits for more news.
+func dropping(n float64) float64 { return detection(n) + quietFor(n) }
 
 // mostGossip is how many bytes a node can send in datagrams in a second: full ones
 // to its fanout each interval, and a probe and an answer that news ride on.
