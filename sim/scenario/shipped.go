@@ -43,3 +43,12 @@ func Source(name string) ([]byte, error) {
 	}
 	return text, nil
 }
+
+//go:embed template.yaml
+var templateFile embed.FS
+
+// Template is a scenario in YAML with every setting explained.
+func Template() []byte {
+	text, _ := templateFile.ReadFile("template.yaml") // embedded, so it is there
+	return text
+}
