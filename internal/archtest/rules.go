@@ -52,9 +52,11 @@ func House() Rules {
 			"certs", "transport", "rpc", "router", "router/balance", "router/health", "membership", "node",
 			"sim/scenario", "sim/report",
 		},
-		BadNames:   []string{"util", "common", "helper", "manager"},
-		MaxLines:   400,
+		BadNames: []string{"util", "common", "helper", "manager"},
+		MaxLines: 400,
 		Exceptions: []Exception{
+			{Rule: "skip", File: "internal/exact/lab_test.go", Name: "slow", Why: "-short leaves out building for wasip1"},
+			{Rule: "skip", File: "internal/exact/guest_test.go", Name: "TestReplay", Why: "under -race it takes minutes"},
 			// {Rule: "skip", File: "transport/tcp_test.go", Name: "TestIPv6", Why: "not every machine has IPv6"},
 		},
 	}
@@ -72,6 +74,7 @@ func housePackages() map[string]Row {
 		term       = "golang.org/x/term"
 		compress   = "github.com/klauspost/compress"
 		progress   = "github.com/schollz/progressbar/v3"
+		wazero     = "github.com/tetratelabs/wazero"
 	)
 	sockets := []string{"net", "net/http/...", "net/rpc/...", "net/smtp", "crypto/tls", "os", "os/...", "syscall"}
 	clocks := []string{"time", "sync/...", "runtime"}
@@ -103,6 +106,10 @@ func housePackages() map[string]Row {
 			Internal: []string{"node", "rpc", "router", "membership", "transport", "certs", "cmd/meshnode/..."},
 			External: []string{cobra, pflag, zerolog, msgpack, isatty, term, progress},
 		},
+		"internal/exact":           {External: []string{wazero}, Forbid: []string{"net", "net/http/...", "net/rpc/...", "crypto/tls"}},
+		"internal/exact/sockaddr":  {},
+		"internal/exact/embed":     {Internal: []string{"internal/exact"}},
+		"internal/exact/guest":     {Internal: []string{"node", "rpc", "router", "membership", "transport"}, External: []string{zerolog}},
 		"internal/proctest":        {Internal: []string{"node", "rpc", "router", "membership", "transport", "certs"}},
 		"internal/proctest/worker": {Internal: []string{"node", "rpc", "membership"}, External: []string{zerolog}},
 		"sim/scenario":             {},
@@ -115,8 +122,8 @@ func housePackages() map[string]Row {
 func houseBans() []Ban {
 	const seam = "every socket and every name look-up goes through transport.Network"
 	const logger = "a library writes to the zerolog.Logger it was given"
-	programs := []string{"cmd/...", "examples/...", "bench/...", "internal/proctest/worker"}
-	seams := []string{"transport", "internal/proctest", "bench/..."}
+	programs := []string{"cmd/...", "examples/...", "bench/...", "internal/proctest/worker", "internal/exact/embed", "internal/exact/guest"}
+	seams := []string{"transport", "internal/exact/guest", "internal/proctest", "bench/..."}
 	return []Ban{
 		{Import: "net", NotIn: seams, Why: seam, Names: []string{
 			"Listen*", "Dial*", "Lookup*", "Resolve*", "Resolver", "DefaultResolver", "FileConn", "FileListener",
