@@ -31,7 +31,7 @@ func (a *app) runExact(ctx context.Context, s *scenario.Scenario, opts scenario.
 		args = append(args, "trace")
 	}
 	stderr := &guestOutput{trace: opts.Trace, progress: opts.Progress}
-	err = exact.Run(ctx, program, exact.RunConfig{
+	_, err = exact.Run(ctx, program, exact.RunConfig{
 		Args: args, Stdin: &in, Stdout: &out, Stderr: stderr, Seed: max(s.Seed, 1),
 	})
 	if err != nil {

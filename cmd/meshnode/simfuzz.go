@@ -63,13 +63,13 @@ func newSimFuzz(a *app) *cobra.Command {
 
 // fuzzJSON is what fuzz prints.
 type fuzzJSON struct {
-	Runs     int              `json:"runs"`
-	WallS    float64          `json:"wall_s"`
-	VirtualS float64          `json:"virtual_s"`
+	Runs     int               `json:"runs"`
+	WallS    float64           `json:"wall_s"`
+	VirtualS float64           `json:"virtual_s"`
 	Broken   []scenario.Broken `json:"broken"`
-	Seed     uint64           `json:"seed,omitempty"`   // of what broke
-	Faults   int              `json:"faults,omitempty"` // left after shrinking
-	File     string           `json:"file,omitempty"`
+	Seed     uint64            `json:"seed,omitempty"`   // of what broke
+	Faults   int               `json:"faults,omitempty"` // left after shrinking
+	File     string            `json:"file,omitempty"`
 }
 
 func (a *app) simFuzz(ctx context.Context, f *fuzzFlags) error {

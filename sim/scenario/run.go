@@ -235,6 +235,31 @@ func firstOf(list []string) string {
 // progressPeriod is how often Options.Progress is called.
 const progressPeriod = 100 * time.Millisecond
 
+// insidePeriod is how often Options.Progress is called where only virtual time is.
+const insidePeriod = time.Second
+
+// tellInside tells how far the run is, by its own clock.
+func (o *Options) tellInside(total time.Duration) (stop func()) {
+	end := make(chan struct{})
+	var telling sync.WaitGroup
+	telling.Go(func() {
+		ticker := time.NewTicker(insidePeriod)
+		defer ticker.Stop()
+		for start := time.Now(); ; {
+			select {
+			case <-ticker.C:
+				o.Progress(time.Since(start), total)
+			case <-end:
+				return
+			}
+		}
+	})
+	return func() {
+		close(end)
+		telling.Wait()
+	}
+}
+
 // bubble runs f in virtual time, and tells from outside how far it is.
 func (o *Options) bubble(s *Scenario, f func()) error {
 	stalled := o.Stalled
@@ -263,6 +288,9 @@ func (o *Options) bubble(s *Scenario, f func()) error {
 	}
 	return simtime.Run(func() {
 		defer w.Pulse()()
+		if o.Progress != nil && !simtime.Virtual { // there is no outside
+			defer o.tellInside(s.Duration.D())()
+		}
 		f()
 	})
 }
