@@ -26,6 +26,7 @@ type Cluster struct {
 	own       ownMeta
 	roster    *roster
 	snap      atomic.Pointer[Snapshot]
+	gossip    atomic.Pointer[gossip] // nil before Start; callbacks of memberlist may not wait for mu
 	publish   publisher
 	conflicts conflicts
 	join      joiner
@@ -122,6 +123,7 @@ func (c *Cluster) start() error {
 	conf.Delegate, conf.Events, conf.Alive, conf.Merge, conf.Conflict = d, d, d, d, d
 	g := newGossip(c.ctx, &c.cfg)
 	conf.Transport = g
+	c.gossip.Store(g)
 	list, err := memberlist.Create(conf)
 	if err != nil {
 		_ = g.Shutdown()

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 
+	"github.com/meshnode/meshnode/internal/planted"
 	"github.com/meshnode/meshnode/transport"
 	"github.com/rs/zerolog"
 )
@@ -58,6 +59,8 @@ type Config struct {
 	OnChange func(*Snapshot)
 	// RandSeed makes the order of seeds and the jitter of retries repeatable.
 	RandSeed uint64
+	// Planted are faults on purpose, for tests of the simulator.
+	Planted planted.Bugs
 }
 
 // Identity is who a process says it is.

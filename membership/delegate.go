@@ -43,6 +43,7 @@ func (d delegate) NotifyUpdate(n *memberlist.Node) { d.set(n) }
 // NotifyLeave implements memberlist.EventDelegate.
 func (d delegate) NotifyLeave(n *memberlist.Node) {
 	d.c.roster.end(n.Name, time.Now())
+	d.c.gossip.Load().newsChanged()
 	d.c.publish.poke()
 }
 
@@ -64,7 +65,10 @@ func (d delegate) NotifyAlive(n *memberlist.Node) error {
 	case !validNodeName(n.Name) || !validAdvertise(nodeAddr(n)):
 		return fmt.Errorf("%w: name %q or address %v", ErrBadMeta, n.Name, nodeAddr(n))
 	}
-	_, err := d.c.compatible(n.Name, n.Meta)
+	meta, err := d.c.compatible(n.Name, n.Meta)
+	if d.c.cfg.Planted.NoRefutation && err == nil && d.c.roster.knows(n.Name, meta) {
+		err = errDisbelieved
+	}
 	if err != nil && d.c.quiet.allow("alive", time.Now()) {
 		d.c.log.Warn().Err(err).Stringer("addr", nodeAddr(n)).Msg("kept out a member")
 	}
@@ -74,6 +78,7 @@ func (d delegate) NotifyAlive(n *memberlist.Node) error {
 // NotifyConflict implements memberlist.ConflictDelegate: a member's name has
 // turned up at another address.
 func (d delegate) NotifyConflict(existing, other *memberlist.Node) {
+	d.c.gossip.Load().newsChanged()
 	d.c.conflicts.report(conflict{name: existing.Name, known: nodeAddr(existing), other: nodeAddr(other)})
 }
 

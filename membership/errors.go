@@ -131,3 +131,6 @@ func permanent(err error) bool {
 	}
 	return errors.Is(err, ErrNameTaken)
 }
+
+// errDisbelieved is the planted fault that no refutation is believed.
+var errDisbelieved = errors.New("membership: not believed (a planted fault)")

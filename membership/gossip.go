@@ -30,6 +30,7 @@ type gossip struct {
 	log       zerolog.Logger
 	quiet     throttle
 
+	repeats  *repeats // nil where packets are encrypted
 	packetCh chan *memberlist.Packet
 	streamCh chan net.Conn
 	conns    connSet
@@ -48,6 +49,9 @@ func newGossip(ctx context.Context, cfg *Config) *gossip {
 		quiet:    throttle{period: packetLogging},
 		packetCh: make(chan *memberlist.Packet, packetBacklog),
 		streamCh: make(chan net.Conn),
+	}
+	if cfg.GossipKey == nil {
+		g.repeats = newRepeats()
 	}
 	g.ctx, g.cancel = context.WithCancel(ctx)
 	return g
@@ -163,12 +167,30 @@ func (g *gossip) readPackets() {
 			}
 			sleep(g.ctx, readRetry)
 		case g.belongs(buf[:n], from, now):
-			packet := &memberlist.Packet{Buf: append([]byte(nil), buf[:n]...), From: from, Timestamp: now}
-			select {
-			case g.packetCh <- packet:
-			case <-g.ctx.Done():
-			}
+			g.handOn(buf[:n], from, now)
 		}
+	}
+}
+
+// handOn gives a packet to memberlist, without what it knows already. The bytes
+// stay the caller's.
+func (g *gossip) handOn(b []byte, from net.Addr, now time.Time) {
+	if g.repeats != nil {
+		if b = g.repeats.strip(b, now); b == nil {
+			return
+		}
+	}
+	select {
+	case g.packetCh <- &memberlist.Packet{Buf: append([]byte(nil), b...), From: from, Timestamp: now}:
+	case <-g.ctx.Done():
+	}
+}
+
+// newsChanged says that somebody died, left or contested a name, after which old
+// news may matter again.
+func (g *gossip) newsChanged() {
+	if g.repeats != nil {
+		g.repeats.forget()
 	}
 }
 

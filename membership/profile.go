@@ -82,7 +82,7 @@ type tuning struct {
 func (p Profile) tuning() tuning {
 	t := tuning{
 		probeInterval: time.Second, probeTimeout: 500 * time.Millisecond,
-		gossipInterval: 200 * time.Millisecond, gossipNodes: 3,
+		gossipInterval: 200 * time.Millisecond, gossipNodes: 6,
 		pushPull: 30 * time.Second, streamTimeout: 10 * time.Second, deadTime: 30 * time.Second,
 		indirectChecks: 3, suspicionMult: 4, suspicionMax: 6, retransmitMult: 8, awarenessMax: 8,
 		rejoin: 15 * time.Second, contact: 3 * time.Second, leave: 5 * time.Second,

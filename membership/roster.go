@@ -26,10 +26,13 @@ type past struct {
 
 // roster is what memberlist's callbacks have told: a copy of its member list
 // that can be read without its locks.
+//
+// Invariant: names are those of live, sorted.
 type roster struct {
-	mu   sync.Mutex
-	live map[string]Member
-	past map[string]past
+	mu    sync.Mutex
+	live  map[string]Member
+	names []string
+	past  map[string]past
 }
 
 func newRoster() *roster {
@@ -63,7 +66,11 @@ func (r *roster) set(m Member, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m.Since = now
-	if old, ok := r.live[m.Name]; ok && old.Boot == m.Boot {
+	old, ok := r.live[m.Name]
+	if !ok {
+		at, _ := slices.BinarySearch(r.names, m.Name)
+		r.names = slices.Insert(r.names, at, m.Name)
+	} else if old.Boot == m.Boot {
 		m.Since = old.Since
 	}
 	r.live[m.Name] = m
@@ -79,6 +86,9 @@ func (r *roster) end(name string, now time.Time) {
 		return
 	}
 	delete(r.live, name)
+	if at, ok := slices.BinarySearch(r.names, name); ok {
+		r.names = slices.Delete(r.names, at, at+1)
+	}
 	m.Since, m.Health = now, HealthDead
 	r.past[name] = past{Member: m}
 }
@@ -87,11 +97,10 @@ func (r *roster) end(name string, now time.Time) {
 func (r *roster) snapshot() []Member {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	members := make([]Member, 0, len(r.live))
-	for _, m := range r.live {
-		members = append(members, m)
+	members := make([]Member, len(r.names))
+	for i, name := range r.names {
+		members[i] = r.live[name]
 	}
-	sortMembers(members)
 	return members
 }
 
@@ -105,6 +114,17 @@ func (r *roster) get(name string) (Member, bool) {
 	defer r.mu.Unlock()
 	m, ok := r.live[name]
 	return m, ok
+}
+
+// knows tells whether the roster has exactly this of a member, gone or not.
+func (r *roster) knows(name string, meta Meta) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	m, ok := r.live[name]
+	if !ok {
+		m = r.past[name].Member
+	}
+	return m.Boot == meta.Boot && m.State == meta.State
 }
 
 // others tells how many live members there are besides self.

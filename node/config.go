@@ -12,6 +12,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/meshnode/meshnode/internal/simhook"
 	"github.com/meshnode/meshnode/membership"
 	"github.com/meshnode/meshnode/router"
 	"github.com/meshnode/meshnode/router/health"
@@ -95,6 +96,8 @@ type Config struct {
 	Logger zerolog.Logger
 	// RandSeed seeds everything random in the node. 0: seeded by the start.
 	RandSeed uint64
+	// Sim is what the simulator of this module changes; others leave it nil.
+	Sim *simhook.Hooks
 }
 
 // Limits bound time and memory. Zero fields mean the defaults.

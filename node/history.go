@@ -27,11 +27,15 @@ type TableChange struct {
 // noteLocked counts, logs and remembers a change of the table. The caller holds
 // viewMu.
 func (n *Node) noteLocked(old, table *router.Table) {
+	if !n.cfg.Sim.Accounts() {
+		n.stats.add(TableChanges)
+		return
+	}
 	c := TableChange{
 		At: time.Now(), Old: old.Fingerprint().String(), New: table.Fingerprint().String(), Owners: table.Len(),
 	}
 	c.Joined, c.Left, c.Changed = compare(old, table)
-	moves, err := table.Diff(old)
+	moves, err := n.cfg.Sim.Diff(old, table)
 	if err != nil {
 		n.log.Error().Err(err).Msg("tables cannot be compared")
 		return

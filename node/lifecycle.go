@@ -203,6 +203,7 @@ func (n *Node) newCluster(port *transport.Port) (*membership.Cluster, error) {
 			},
 		},
 		Identify: n.identify, Logger: n.log, OnChange: n.onMembers, RandSeed: n.cfg.RandSeed,
+		Planted: n.cfg.Sim.Planted(),
 	})
 }
 

@@ -74,7 +74,7 @@ func (o *outgoing) again() (bool, string) {
 // mayRepeat tells whether a call whose outcome is unknown may be sent again.
 // The error is the call's, if not.
 func (o *outgoing) mayRepeat(cause error) error {
-	if !o.call.Spec.Idempotent() {
+	if !o.call.Spec.Idempotent() && !o.n.cfg.Sim.Planted().RetryAmbiguous {
 		return o.unknown(cause)
 	}
 	if ok, why := o.again(); !ok {

@@ -53,8 +53,8 @@ func (n *Node) replaceLocked(old *view, s *membership.Snapshot, peers map[string
 		table: old.table, members: s, peers: peers, serving: old.serving,
 		ready: old.ready, changed: make(chan struct{}), down: downs(s.Members),
 	}
-	if owners := n.servingMembers(next); !slices.Equal(owners, old.owners()) {
-		table, err := old.table.With(owners)
+	if owners := n.servingMembers(next); !slices.Equal(owners, old.owners()) && !n.staleOnPurpose(old, len(owners)) {
+		table, err := n.cfg.Sim.With(old.table, owners)
 		if err != nil {
 			n.log.Error().Err(err).Msg("ownership table cannot be built; the old one stays")
 		} else {
@@ -68,6 +68,7 @@ func (n *Node) replaceLocked(old *view, s *membership.Snapshot, peers map[string
 	}
 	next.held = n.holdLocked(old, next)
 	next.set = n.setOf(next)
+	n.cfg.Sim.Publish(old.table, next.table)
 	n.view.Store(next)
 	close(old.changed)
 	if next.table != old.table {
@@ -75,6 +76,12 @@ func (n *Node) replaceLocked(old *view, s *membership.Snapshot, peers map[string
 			h.poke()
 		}
 	}
+}
+
+// staleOnPurpose tells whether the table is to keep an owner that is gone: a planted
+// fault.
+func (n *Node) staleOnPurpose(old *view, owners int) bool {
+	return n.cfg.Sim.Planted().StaleTable && old.ready && owners < old.table.Len()
 }
 
 // setReady makes a view that is ready, once.

@@ -28,14 +28,16 @@ type Moves []Move
 func (t *Table) Diff(old *Table) (Moves, error) {
 	if old == nil {
 		old = &Table{params: t.params}
+		old.placed.Store(&placement{})
 	}
 	if t.params.Partitions != old.params.Partitions {
 		return nil, fmt.Errorf("%w: %d, before %d", ErrPartitionsDiffer, t.params.Partitions, old.params.Partitions)
 	}
 	kept := t.indexOf(old.members)
+	was, is := old.place().primary, t.place().primary
 	var moves Moves
 	for p := range t.params.Partitions {
-		if len(t.primary) > 0 && len(old.primary) > 0 && kept[old.primary[p]] == int(t.primary[p]) {
+		if len(is) > 0 && len(was) > 0 && kept[was[p]] == int(is[p]) {
 			continue
 		}
 		if from, to := old.Owner(p), t.Owner(p); from != to {

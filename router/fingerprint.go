@@ -63,3 +63,16 @@ func fingerprint(members []Member, weights []uint32, params Params) Fingerprint 
 	d.Write(buf)
 	return Fingerprint(d.Sum64())
 }
+
+// FingerprintOf gives the fingerprint that the table of these members would have,
+// without making it. The errors are those of New.
+func FingerprintOf(members []Member, params Params) (Fingerprint, error) {
+	if err := params.Validate(); err != nil {
+		return 0, err
+	}
+	sorted, weights, err := normalise(members)
+	if err != nil {
+		return 0, err
+	}
+	return fingerprint(sorted, weights, params.WithDefaults()), nil
+}

@@ -17,12 +17,13 @@ const fewOwners = 8
 // owners are found without an allocation. The time is that of one or two hashes
 // per member, or of one sort of the members when n is more than 8.
 func (t *Table) Owners(partition uint32, n int, dst []string) []string {
-	if n <= 0 || uint64(partition) >= uint64(len(t.primary)) {
+	primary := t.place().primary
+	if n <= 0 || uint64(partition) >= uint64(len(primary)) {
 		return dst
 	}
 	n = min(n, len(t.members))
 	var few [fewOwners]int
-	chosen := append(few[:0], int(t.primary[partition]))
+	chosen := append(few[:0], int(primary[partition]))
 	if n <= fewOwners {
 		chosen = t.pickFew(partition, chosen, n)
 	} else {

@@ -33,13 +33,14 @@ func (t *Table) Shares() []Share {
 		total += uint64(w)
 	}
 	all := float64(t.params.Partitions)
+	counts := t.place().counts
 	shares := make([]Share, len(t.members))
 	for i, m := range t.members {
-		held := float64(t.counts[i])
+		held := float64(counts[i])
 		fair := all * float64(t.rank.weights[i]) / float64(total)
 		shares[i] = Share{
 			Member:     m,
-			Partitions: int(t.counts[i]),
+			Partitions: int(counts[i]),
 			Capacity:   int(t.bounds[i]),
 			Fraction:   held / all,
 			Load:       held / fair,

@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/cespare/xxhash/v2"
 )
@@ -17,10 +18,16 @@ type Table struct {
 	zones       []uint16 // by member, the index of its zone
 	zoneCount   int
 	bounds      []uint32 // by member, the most partitions that it may hold
-	counts      []uint32 // by member, the partitions that it holds
-	primary     []uint16 // by partition, the index of its member; empty without members
-	turned      []refusal
 	fingerprint Fingerprint
+	placed      atomic.Pointer[placement] // nil while nobody has asked a table made by Later
+	later       *later                    // nil in other tables
+}
+
+// placement is who holds what. It is immutable.
+type placement struct {
+	counts  []uint32 // by member, the partitions that it holds
+	primary []uint16 // by partition, the index of its member; empty without members
+	turned  []refusal
 }
 
 // New returns the table of a set of members. It depends on nothing else: not
@@ -32,25 +39,22 @@ type Table struct {
 //
 // The time grows with members times partitions, at a few nanoseconds each.
 func New(members []Member, params Params) (*Table, error) {
-	t, _, err := newTable(members, params)
+	t, err := newTable(members, params)
 	if err != nil {
 		return nil, err
 	}
-	if len(t.members) > 0 {
-		t.fill()
-	}
+	t.placed.Store(t.fill())
 	return t, nil
 }
 
-// newTable gives a table that lacks its owners, and the weights of its members
-// in thousandths.
-func newTable(members []Member, params Params) (*Table, []uint32, error) {
+// newTable gives a table that lacks its owners.
+func newTable(members []Member, params Params) (*Table, error) {
 	if err := params.Validate(); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	sorted, weights, err := normalise(members)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	t := &Table{params: params.WithDefaults(), members: sorted}
 	t.shift = uint8(64 - bits.TrailingZeros32(t.params.Partitions))
@@ -60,21 +64,33 @@ func newTable(members []Member, params Params) (*Table, []uint32, error) {
 	if len(sorted) > 0 {
 		t.bounds = capacities(weights, t.params)
 	}
-	return t, weights, nil
+	return t, nil
 }
 
-// fill gives every partition its owner, from scratch. There must be members.
-func (t *Table) fill() {
-	t.primary, t.turned = match(&t.rank, t.bounds, t.params.Partitions)
-	t.count()
+// fill gives every partition its owner, from scratch.
+func (t *Table) fill() *placement {
+	p := &placement{}
+	if len(t.members) > 0 {
+		p.primary, p.turned = match(&t.rank, t.bounds, t.params.Partitions)
+		p.count(len(t.members))
+	}
+	return p
 }
 
 // count counts what every member holds.
-func (t *Table) count() {
-	t.counts = make([]uint32, len(t.members))
-	for _, m := range t.primary {
-		t.counts[m]++
+func (p *placement) count(members int) {
+	p.counts = make([]uint32, members)
+	for _, m := range p.primary {
+		p.counts[m]++
 	}
+}
+
+// place gives who holds what.
+func (t *Table) place() *placement {
+	if p := t.placed.Load(); p != nil {
+		return p
+	}
+	return t.placeNow()
 }
 
 // indexZones numbers the zones of members in order of appearance. It returns
@@ -106,10 +122,11 @@ func (t *Table) PartitionBytes(key []byte) uint32 {
 // Owner returns the name of the primary owner of a partition. It is empty if
 // the table has no members, or no such partition.
 func (t *Table) Owner(partition uint32) string {
-	if uint64(partition) >= uint64(len(t.primary)) {
+	primary := t.place().primary
+	if uint64(partition) >= uint64(len(primary)) {
 		return ""
 	}
-	return t.members[t.primary[partition]].Name
+	return t.members[primary[partition]].Name
 }
 
 // Lookup returns the partition of a key and the name of its primary owner,
@@ -171,8 +188,9 @@ func (t *Table) Owned(name string) []uint32 {
 	if !ok {
 		return nil
 	}
-	owned := make([]uint32, 0, t.counts[i])
-	for p, m := range t.primary {
+	place := t.place()
+	owned := make([]uint32, 0, place.counts[i])
+	for p, m := range place.primary {
 		if int(m) == i {
 			owned = append(owned, uint32(p))
 		}

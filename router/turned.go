@@ -16,5 +16,6 @@ type refusal struct {
 func (t *Table) Memory() int {
 	const perMember = 40 + 8 + 4 + 2 + 4 + 4 // Member, seed, weight, zone, bound, count
 	const perRefusal = 8
-	return 2*len(t.primary) + perRefusal*len(t.turned) + perMember*len(t.members)
+	p := t.place()
+	return 2*len(p.primary) + perRefusal*len(p.turned) + perMember*len(t.members)
 }

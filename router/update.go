@@ -9,18 +9,23 @@ import "slices"
 // With one member more or less among 1,000, and 2^16 partitions, it takes a few
 // milliseconds.
 func (t *Table) With(members []Member) (*Table, error) {
-	next, weights, err := newTable(members, t.params)
-	if err != nil || len(next.members) == 0 {
-		return next, err
+	next, err := newTable(members, t.params)
+	if err != nil {
+		return nil, err
 	}
-	u, few := newUpdate(t, next, weights)
+	next.placed.Store(next.placeFrom(t))
+	return next, nil
+}
+
+// placeFrom gives who holds what in t, by the changes from an old table if they
+// are few.
+func (t *Table) placeFrom(old *Table) *placement {
+	u, few := newUpdate(old, t)
 	if !few {
-		next.fill()
-		return next, nil
+		return t.fill()
 	}
 	u.run()
-	u.finish()
-	return next, nil
+	return u.finish()
 }
 
 // fewChanges is the largest part of the members, as a divisor, whose change is
@@ -49,10 +54,11 @@ const fewChanges = 8
 // half the partitions leave takes time for its list once, not for each of them.
 type update struct {
 	old, next *Table
-	holder    []int32   // by partition; -1: it is loose
-	held      []holding // by member; those in heaps are heaps, the others in no order
-	heaps     []bool    // by member
-	left      []bool    // by member: some of what it holds may have another holder now
+	was       *placement // in old
+	holder    []int32    // by partition; -1: it is loose
+	held      []holding  // by member; those in heaps are heaps, the others in no order
+	heaps     []bool     // by member
+	left      []bool     // by member: some of what it holds may have another holder now
 	queue     [][]uint32
 	loose     []uint32 // partitions without a holder
 	vacant    []int    // members that may have room for somebody in their queue
@@ -61,12 +67,12 @@ type update struct {
 
 // newUpdate takes over what stays from the old table. It is false if too much
 // changes.
-func newUpdate(old, next *Table, weights []uint32) (*update, bool) {
+func newUpdate(old, next *Table) (*update, bool) {
 	index := make([]int32, len(old.members)) // old to new; -1: gone, or another weight
 	kept := 0
 	for i, m := range old.members {
 		index[i] = -1
-		if at, ok := next.find(m.Name); ok && old.rank.weights[i] == weights[at] {
+		if at, ok := next.find(m.Name); ok && old.rank.weights[i] == next.rank.weights[at] {
 			index[i] = int32(at)
 			kept++
 		}
@@ -77,7 +83,7 @@ func newUpdate(old, next *Table, weights []uint32) (*update, bool) {
 	}
 	n := len(next.members)
 	u := &update{
-		old: old, next: next, holder: make([]int32, next.params.Partitions),
+		old: old, next: next, was: old.place(), holder: make([]int32, next.params.Partitions),
 		held: make([]holding, n), heaps: make([]bool, n), left: make([]bool, n),
 		queue: make([][]uint32, n), isVacant: make([]bool, n),
 	}
@@ -106,7 +112,7 @@ func (u *update) takeHeld(index []int32) {
 	copy(room, u.next.bounds)
 	for i, at := range index {
 		if at >= 0 {
-			room[at] = max(room[at], u.old.counts[i])
+			room[at] = max(room[at], u.was.counts[i])
 		}
 	}
 	total := 0
@@ -117,7 +123,7 @@ func (u *update) takeHeld(index []int32) {
 	for m, r := range room {
 		u.held[m], backing = backing[:0:r], backing[r:]
 	}
-	for p, was := range u.old.primary {
+	for p, was := range u.was.primary {
 		m := index[was]
 		u.holder[p] = m
 		if m < 0 {
@@ -139,7 +145,7 @@ func (u *update) takeHeld(index []int32) {
 // takeQueues gives every member the partitions that it had turned down.
 func (u *update) takeQueues(index []int32) {
 	sizes := make([]int, len(u.queue))
-	for _, r := range u.old.turned {
+	for _, r := range u.was.turned {
 		if m := index[r.member]; m >= 0 {
 			sizes[m]++
 		}
@@ -154,7 +160,7 @@ func (u *update) takeQueues(index []int32) {
 		u.queue[m], backing = backing[:0:s], backing[s:]
 		u.queue[m] = append(u.queue[m], own...)
 	}
-	for _, r := range u.old.turned {
+	for _, r := range u.was.turned {
 		if m := index[r.member]; m >= 0 {
 			u.queue[m] = append(u.queue[m], r.partition)
 		}
@@ -346,14 +352,13 @@ func (u *update) invite(member int) {
 	}
 }
 
-// finish writes the matching into the new table.
-func (u *update) finish() {
-	t := u.next
-	t.primary = make([]uint16, len(u.holder))
+// finish gives the matching in the form of a table.
+func (u *update) finish() *placement {
+	t := &placement{primary: make([]uint16, len(u.holder))}
 	for p, m := range u.holder {
 		t.primary[p] = uint16(m)
 	}
-	t.count()
+	t.count(len(u.next.members))
 	last := make([]int32, len(u.holder)) // who was the last to be listed for a partition
 	for m, queue := range u.queue {
 		for _, p := range queue {
@@ -364,4 +369,5 @@ func (u *update) finish() {
 		}
 	}
 	t.turned = slices.Clone(t.turned) // no more memory than it needs: it is kept
+	return t
 }

@@ -23,10 +23,10 @@ func sameAsNew(t fataler, got *Table, members []Member) {
 		t.Fatalf("fingerprint %v, want %v", got.Fingerprint(), want.Fingerprint())
 	case !slices.Equal(got.members, want.members):
 		t.Fatalf("members %v, want %v", got.members, want.members)
-	case !slices.Equal(got.primary, want.primary):
-		t.Fatalf("primaries %v, want %v", got.primary, want.primary)
-	case !slices.Equal(got.bounds, want.bounds) || !slices.Equal(got.counts, want.counts):
-		t.Fatalf("bounds %v and counts %v, want %v and %v", got.bounds, got.counts, want.bounds, want.counts)
+	case !slices.Equal(got.place().primary, want.place().primary):
+		t.Fatalf("primaries %v, want %v", got.place().primary, want.place().primary)
+	case !slices.Equal(got.bounds, want.bounds) || !slices.Equal(got.place().counts, want.place().counts):
+		t.Fatalf("bounds %v and counts %v, want %v and %v", got.bounds, got.place().counts, want.bounds, want.place().counts)
 	case !slices.Equal(got.zones, want.zones) || got.zoneCount != want.zoneCount || got.shift != want.shift:
 		t.Fatalf("zones %v (%d), want %v (%d)", got.zones, got.zoneCount, want.zones, want.zoneCount)
 	}
@@ -36,7 +36,7 @@ func sameAsNew(t fataler, got *Table, members []Member) {
 }
 
 func sortedRefusals(t *Table) []refusal {
-	return slices.SortedFunc(slices.Values(t.turned), func(a, b refusal) int {
+	return slices.SortedFunc(slices.Values(t.place().turned), func(a, b refusal) int {
 		return cmp.Or(cmp.Compare(a.partition, b.partition), cmp.Compare(a.member, b.member))
 	})
 }

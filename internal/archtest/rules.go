@@ -50,6 +50,7 @@ func House() Rules {
 		Pure:     []string{"router/...", "internal/wire", "internal/pack", "internal/budget", "internal/metrics", "internal/admission"},
 		Public: []string{
 			"certs", "transport", "rpc", "router", "router/balance", "router/health", "membership", "node",
+			"sim/scenario", "sim/report",
 		},
 		BadNames: []string{"util", "common", "helper", "manager"},
 		MaxLines: 400,
@@ -111,6 +112,8 @@ func housePackages() map[string]Row {
 		"internal/exact/guest":     {Internal: []string{"node", "rpc", "router", "membership", "transport"}, External: []string{zerolog}},
 		"internal/proctest":        {Internal: []string{"node", "rpc", "router", "membership", "transport", "certs"}},
 		"internal/proctest/worker": {Internal: []string{"node", "rpc", "membership"}, External: []string{zerolog}},
+		"sim/scenario":             {},
+		"sim/report":               {Internal: []string{"sim/scenario"}, Forbid: sockets},
 		"internal/archtest":        {},
 		"examples/...":             {Internal: []string{"node", "rpc"}},
 	}

@@ -23,7 +23,7 @@ type BuildConfig struct {
 }
 
 // DefaultPackage is the simulated cluster.
-const DefaultPackage = "./internal/exact/guest"
+const DefaultPackage = "./internal/exact/simulator"
 
 // DefaultCache gives a folder in the user's cache.
 func DefaultCache() (string, error) {
