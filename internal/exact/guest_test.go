@@ -13,7 +13,7 @@ func TestReplay(t *testing.T) {
 		t.Skip("NOT TESTED with -race, which makes wazero's compiler 40 times slower; TestRun is")
 	}
 	l := newLab(t)
-	p := l.program(t, DefaultPackage)
+	p := l.program(t, "./internal/exact/guest")
 	var first ran
 	for i := range 3 {
 		r := l.run(t.Context(), p, RunConfig{Args: nodes(5), Seed: 1})

@@ -92,6 +92,9 @@ func Run(ctx context.Context, p *Program, cfg RunConfig) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if p == nil {
+		return nil, fmt.Errorf("%w: none", ErrProgram)
+	}
 	began := time.Now()
 	engine, err := newEngine(ctx, p, cfg)
 	if err != nil {

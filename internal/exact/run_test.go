@@ -117,6 +117,9 @@ func testErrors(t *testing.T, l *lab, p *Program) {
 			t.Errorf("%s: %v, want ErrProgram", name, r.err)
 		}
 	}
+	if r := l.run(ctx, nil, RunConfig{}); !errors.Is(r.err, ErrProgram) {
+		t.Errorf("no program: %v, want ErrProgram", r.err)
+	}
 	trap := "\x00asm\x01\x00\x00\x00" + // a module whose
 		"\x01\x04\x01\x60\x00\x00" + "\x03\x02\x01\x00" + // one function
 		"\x07\x0a\x01\x06_start\x00\x00" + // is its start
