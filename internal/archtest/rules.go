@@ -115,7 +115,7 @@ func housePackages() map[string]Row {
 		"internal/exact/embed":     {Internal: []string{"internal/exact"}},
 		"internal/exact/guest":     {Internal: []string{"node", "rpc", "router", "membership", "transport"}, External: []string{zerolog}},
 		"internal/exact/simulator": {Internal: []string{"sim/scenario"}},
-		"internal/proctest":        {Internal: []string{"node", "rpc", "router", "membership", "transport", "certs"}},
+		"internal/proctest":        {Internal: []string{"node", "rpc", "router", "membership", "transport", "certs"}, Tests: []string{"sim"}},
 		"internal/proctest/worker": {Internal: []string{"node", "rpc", "membership"}, External: []string{zerolog}},
 		"internal/planted":         {Forbid: append(clocks, sockets...)},
 		"internal/simhook":         {Internal: []string{"router", "internal/planted"}, Forbid: append([]string{"time", "runtime"}, sockets...)},
