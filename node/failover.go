@@ -116,11 +116,20 @@ func (o *outgoing) pastOwner(ctx context.Context, v *view, w *walk, partition ui
 // this one, if it finds those gone too, and that is remembered for a while.
 func (o *outgoing) standIn(ctx context.Context, v *view, partition uint32, before []string) (fate, string, error) {
 	now := o.n.since()
+	bounded, cancel := context.WithDeadline(ctx, o.due)
+	defer cancel()
 	for _, name := range before {
 		p := v.peers[name]
+		if p == nil {
+			continue // gone by the word of the whole cluster
+		}
+		alive, err := o.n.signOfLife(bounded, p)
 		switch {
-		case p == nil: // gone by the word of the whole cluster
-		case o.n.signOfLife(ctx, p):
+		case bounded.Err() != nil:
+			return done, "", o.ended(bounded)
+		case err != nil:
+			return done, "", o.stopped()
+		case alive:
 			p.link.isBack()
 			return unsent, "", rpc.Errorf(rpc.Unavailable, "owner %s could not be reached a moment ago", name)
 		case !p.link.confirmed(now):
