@@ -116,13 +116,20 @@ func (r *run) checkFailover(i int, n *node.Node, table *router.Table, info *rpc.
 		if owner == n.Name() {
 			break
 		}
-		if j, ok := r.index(owner); ok && !r.truth.troubled(j, failoverSlack, now) && r.reachable(i, j) {
+		if j, ok := r.index(owner); ok && r.well(i, j, now) {
 			r.check.broke(InvFailover, "%s served key %q in the place of %s, which is well (called by %s)",
 				n.Name(), key, owner, info.Peer)
 			return
 		}
 	}
 	r.check.looked(InvFailover)
+}
+
+// well tells whether node i has no reason to pass node j by: j has joined a while ago,
+// was not in trouble since, and the two reach each other.
+func (r *run) well(i, j int, now time.Time) bool {
+	ready, since := r.cluster.Member(j).Ready()
+	return ready && now.Sub(since) > failoverSlack && !r.truth.troubled(j, failoverSlack, now) && r.reachable(i, j)
 }
 
 // standIns is how many owners of a partition may serve it, the first included.
