@@ -15,6 +15,9 @@ const (
 	// retransmit is how long TCP waits for an acknowledgement at first; then
 	// twice as long each time.
 	retransmit = 200 * time.Millisecond
+	// mostRetransmit bounds the wait for one retransmission that is drawn ahead: the
+	// link may be better by then. (Three seconds in all.)
+	mostRetransmit = 1600 * time.Millisecond
 	// gossipMark is the first byte of memberlist's streams.
 	gossipMark = 244
 )
@@ -228,7 +231,7 @@ func (n *Net) passesLocked(p *pipe) bool {
 // sendLocked gives a segment the time at which it is due.
 func (p *pipe) sendLocked(link *link, s segment, now time.Time) {
 	due := now.Add(link.occupyLocked(now, len(s.b)) + link.rules.Latency.Draw(roll(p.hash, p.seq, rollDelay)))
-	for again := retransmit; again < maxDelay && chance(link.rules.Loss, roll(p.hash, p.seq, rollLoss+uint64(again))); again *= 2 {
+	for again := retransmit; again <= mostRetransmit && chance(link.rules.Loss, roll(p.hash, p.seq, rollLoss+uint64(again))); again *= 2 {
 		due = due.Add(again)
 	}
 	if due.Before(p.last) {

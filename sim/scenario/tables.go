@@ -112,17 +112,50 @@ func (r *run) checkFailover(i int, n *node.Node, table *router.Table, info *rpc.
 		r.check.looked(InvFailover)
 		return
 	}
-	for _, owner := range table.Owners(info.Partition, standIns, nil) {
-		if owner == n.Name() {
-			break
+	caller, _ := r.index(info.Peer)
+	healthy := r.wellBefore(i, caller, n.Name(), table, info.Partition, now)
+	if before := r.tables.before(i, now); healthy != "" && before != nil {
+		healthy = r.wellBefore(i, caller, n.Name(), before, info.Partition, now)
+	}
+	r.check.check(InvFailover, healthy == "", "%s served key %q in the place of %s, which is well (called by %s)",
+		n.Name(), key, healthy, info.Peer)
+}
+
+// wellBefore names an owner that a stand-in should not have passed by; empty if there
+// is none. A table of before the stand-in owned more gives none either.
+func (r *run) wellBefore(i, caller int, name string, table *router.Table, partition uint32, now time.Time) string {
+	for _, owner := range table.Owners(partition, standIns, nil) {
+		if owner == name {
+			return ""
 		}
-		if j, ok := r.index(owner); ok && r.well(i, j, now) {
-			r.check.broke(InvFailover, "%s served key %q in the place of %s, which is well (called by %s)",
-				n.Name(), key, owner, info.Peer)
-			return
+		if j, ok := r.index(owner); ok && r.well(i, j, now) && r.knows(i, j) && r.knows(caller, j) {
+			return owner
 		}
 	}
-	r.check.looked(InvFailover)
+	return ""
+}
+
+// knows tells whether node i knows where node j is: who moved to another address is
+// at the old one for those who have not heard.
+func (r *run) knows(i, j int) bool {
+	n, m := r.cluster.Node(i), r.cluster.Member(j)
+	if n == nil {
+		return false
+	}
+	seen, ok := n.Members().Find(m.Name)
+	return ok && seen.Addr.String() == m.Addr()
+}
+
+// before gives the table that a node had until a moment ago: a call may have been
+// admitted by it, and have waited for a sign of life since.
+func (t *tables) before(i int, now time.Time) *router.Table {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	nt := t.nodes[i]
+	if nt == nil || now.Sub(nt.at) > failoverSlack {
+		return nil
+	}
+	return nt.before
 }
 
 // well tells whether node i has no reason to pass node j by: j has joined a while ago,
