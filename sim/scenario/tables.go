@@ -24,7 +24,8 @@ type tables struct {
 	changes        int
 	moved          uint64
 	required       uint64
-	interval       int // partitions moved since the last sample
+	seen           int // partitions that moved in the nodes' tables since the last sample, in sum
+	interval       int // the same between tables that all agreed on
 }
 
 type nodeTables struct {
@@ -43,6 +44,31 @@ func (t *tables) published(i int, old, next *router.Table) {
 	if next.Len() <= old.Len() {
 		t.dropped(i, old, next)
 	}
+	if t.run.cluster.Len() > mostAccounts || old.Len() == 0 {
+		return
+	}
+	if moves, err := next.Diff(old); err == nil {
+		t.mu.Lock()
+		t.seen += len(moves)
+		t.mu.Unlock()
+	}
+}
+
+// mostAccounts is up to how many nodes what moves is counted by each node's table;
+// with more, by the tables that all agree on.
+const mostAccounts = 24
+
+// takeMoved gives how many partitions have moved since the last time: in the table of
+// a node, on average, or between the tables that all agreed on.
+func (t *tables) takeMoved(live int) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	seen, agreed := t.seen, t.interval
+	t.seen, t.interval = 0, 0
+	if t.run.cluster.Len() > mostAccounts {
+		return agreed
+	}
+	return seen / max(live, 1)
 }
 
 // dropped looks at members that a node does not count among the owners any more.
@@ -241,13 +267,4 @@ func (t *tables) rebuild() {
 	moves, err := table.Diff(fresh)
 	t.run.check.check(InvMoves, err == nil && len(moves) == 0 && fresh.Fingerprint() == table.Fingerprint(),
 		"the table differs from one made of its members in %d partitions (%v)", len(moves), err)
-}
-
-// takeMoved gives what has moved since the last time.
-func (t *tables) takeMoved() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n := t.interval
-	t.interval = 0
-	return n
 }
