@@ -52,14 +52,18 @@ const (
 	notLost        loss = iota
 	noConnection        // there was none, and none could be made
 	brokeUnderCall      // it ended while the call was under way
+	fellSilent          // it is there, but the peer gave no sign of life when it was asked
 )
 
 // lossOf tells whether err says that the peer is out of reach, as opposed to
 // one that answers but does not take the call.
 func lossOf(err error) loss {
 	var call *transport.CallError
-	if !errors.As(err, &call) || call.Err == transport.ErrClosed {
+	switch {
+	case !errors.As(err, &call), call.Err == transport.ErrClosed:
 		return notLost // the latter: this node has closed it, as the member is gone
+	case call.Err == transport.ErrSilent:
+		return fellSilent
 	}
 	for _, alive := range []error{
 		transport.ErrShutdown, transport.ErrIdle, transport.ErrTooManyCalls, transport.ErrTooManyServed,
@@ -93,7 +97,7 @@ func (o *outgoing) pastOwner(ctx context.Context, v *view, w *walk, partition ui
 	}
 	f, owner, err := o.send(ctx, target{
 		name: name, peer: p, partition: int64(partition), hops: w.hops,
-		fingerprint: uint64(v.table.Fingerprint()), standIn: transport.ForFailover,
+		fingerprint: uint64(v.table.Fingerprint()), standIn: transport.ForFailover, hasty: true,
 	})
 	// The one that was asked may have passed the call on to another one.
 	if by := slices.Index(before, o.call.Peer); by >= 0 && f == done {
