@@ -215,13 +215,15 @@ func (r *run) atTheEnd() {
 	r.series.resources()
 	r.tables.rebuild()
 	r.cluster.Close()
-	time.Sleep(leftoverGrace)
-	left := r.cluster.Leftovers(leftoverGrace)
+	grace := leftoverGrace + 2*r.scenario.Profile.DetectionTime(r.cluster.Len())
+	time.Sleep(grace)
+	left := r.cluster.Leftovers(grace)
 	r.check.check(InvLeftover, len(left) == 0, "%d processes: %v", len(left), firstOf(left))
 }
 
 // leftoverGrace is how long goroutines may outlive their process: memberlist's
-// end a few probe intervals later.
+// end a few probe intervals later. Timers of its suspicions, which are as long as a
+// detection, hold the process's memory until they fire.
 const leftoverGrace = 3 * time.Minute
 
 func firstOf(list []string) string {
