@@ -135,7 +135,7 @@ func (n *Node) askForLife(p *peer) bool {
 	defer cancel()
 	due, _ := ctx.Deadline()
 	for range 2 {
-		conn, err := p.Conn(ctx)
+		conn, err := p.Ask(ctx)
 		if err != nil {
 			return refusedByTheLiving(err)
 		}
