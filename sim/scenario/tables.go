@@ -116,13 +116,29 @@ func (r *run) checkFailover(i int, n *node.Node, table *router.Table, info *rpc.
 		if owner == n.Name() {
 			break
 		}
-		if j, ok := r.index(owner); ok && !r.truth.troubled(j, failoverSlack, now) && r.reachable(i, j) {
+		j, ok := r.index(owner)
+		if ok && r.joined(j, failoverSlack, now) && r.finds(n, j) && !r.truth.troubled(j, failoverSlack, now) && r.reachable(i, j) {
 			r.check.broke(InvFailover, "%s served key %q in the place of %s, which is well (called by %s)",
 				n.Name(), key, owner, info.Peer)
 			return
 		}
 	}
 	r.check.looked(InvFailover)
+}
+
+// joined tells whether a node has been ready for a while. One that was restarted
+// elsewhere runs before the others know where; its former process owns its keys.
+func (r *run) joined(i int, within time.Duration, now time.Time) bool {
+	ready, since := r.cluster.Member(i).Ready()
+	return ready && now.Sub(since) > within
+}
+
+// finds tells whether a node knows where another one is. As long as it knows of the
+// former process alone, which is gone, it is right to find that one silent.
+func (r *run) finds(n *node.Node, j int) bool {
+	other := r.cluster.Member(j)
+	m, ok := n.Members().Find(other.Name)
+	return ok && m.Addr.String() == other.Addr()
 }
 
 // standIns is how many owners of a partition may serve it, the first included.
