@@ -142,6 +142,7 @@ func (n *Node) askForLife(p *peer) bool {
 		if conn.Peer().Boot != p.boot {
 			return false // another process has taken its place
 		}
+		heard := conn.Heard()
 		reply, err := conn.Call(ctx, &transport.Request{
 			Method: Ping.Name(), Deadline: due, Body: emptyRequest(),
 			Meta: transport.Meta{Partition: transport.NoPartition, Priority: uint8(rpc.Critical)},
@@ -151,6 +152,7 @@ func (n *Node) askForLife(p *peer) bool {
 			return true
 		}
 		if ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
+			conn.Distrust(heard) // it may be the connection alone: who asks next dials
 			return false
 		}
 		if refusedByTheLiving(err) {

@@ -54,3 +54,24 @@ func TestOwnerIsBackSoon(t *testing.T) {
 		})
 	}
 }
+
+// A connection that carries nothing any more is not taken for its process for long,
+// though caller and next owner both have one.
+func TestHalfOpenIsNotSilent(t *testing.T) {
+	sim.Test(t, sim.Config{Nodes: 6, Seed: 6, Setup: serveWhere}, func(t *testing.T, c *sim.Cluster) {
+		const caller, owner, next = 0, 1, 2
+		key := ownedBy(c, 1, owner, next)[0]
+		for i := range c.Len() { // so that there are connections
+			ask(t, c, i, key)
+		}
+		c.Link(caller, owner).HalfOpen()
+		c.Link(next, owner).HalfOpen()
+		begun := time.Now()
+		for ask(t, c, caller, key) != c.Member(owner).Name || time.Since(begun) < 300*time.Millisecond {
+			time.Sleep(10 * time.Millisecond)
+			if time.Since(begun) > time.Second {
+				t.Fatal("the owner, which lives, is still passed over")
+			}
+		}
+	})
+}
