@@ -135,13 +135,14 @@ func (n *Node) askForLife(p *peer) bool {
 	defer cancel()
 	due, _ := ctx.Deadline()
 	for range 2 {
-		conn, err := p.Conn(ctx)
+		conn, err := p.Ask(ctx)
 		if err != nil {
 			return refusedByTheLiving(err)
 		}
 		if conn.Peer().Boot != p.boot {
 			return false // another process has taken its place
 		}
+		heard := conn.Heard()
 		reply, err := conn.Call(ctx, &transport.Request{
 			Method: Ping.Name(), Deadline: due, Body: emptyRequest(),
 			Meta: transport.Meta{Partition: transport.NoPartition, Priority: uint8(rpc.Critical)},
@@ -151,6 +152,7 @@ func (n *Node) askForLife(p *peer) bool {
 			return true
 		}
 		if ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
+			conn.Distrust(heard) // it may be the connection alone: who asks next dials
 			return false
 		}
 		if refusedByTheLiving(err) {

@@ -125,9 +125,7 @@ func (c *Conn) heed(v verdict) {
 	case askPeer:
 		c.control(func(buf []byte) []byte { return wire.AppendPing(buf, 0) })
 	case noLife:
-		if now := c.life.heardAt.Load() + 1; c.life.silent.Swap(now) != now {
-			c.ep.stats.add(PeersSilent, 1)
-		}
+		c.Distrust(c.Heard())
 		yield := c.ep.cfg.Silence.Yield
 		if yield == nil {
 			return
@@ -136,6 +134,18 @@ func (c *Conn) heed(v verdict) {
 			c.cancel(r.id, ErrSilent)
 			r.finish(&CallError{Err: ErrSilent})
 		}
+	}
+}
+
+// Heard gives a number that grows whenever something comes from the peer.
+func (c *Conn) Heard() int64 { return c.life.heardAt.Load() }
+
+// Distrust has the connection take no new calls until something comes from the
+// peer, if nothing has come since Heard gave heard: the caller waited for it in
+// vain. A dial then tells whether it is the peer that is silent.
+func (c *Conn) Distrust(heard int64) {
+	if c.Heard() == heard && c.life.silent.Swap(heard+1) != heard+1 {
+		c.ep.stats.add(PeersSilent, 1)
 	}
 }
 
