@@ -124,6 +124,9 @@ func (p *Peer) begin() (wait <-chan struct{}, err error) {
 // by the caller that happened to need it first.
 func (p *Peer) dial(done chan struct{}) {
 	c, err := p.ep.Dial(p.ctx, p.addr, p.name)
+	if old := p.conn.Load(); old != nil && err == nil {
+		old.replace()
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	defer close(done)

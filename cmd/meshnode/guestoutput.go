@@ -51,7 +51,7 @@ func (g *guestOutput) line(line []byte) error {
 }
 
 // maxGuestErrors bounds what is kept of a simulator's errors, in bytes.
-const maxGuestErrors = 64 << 10
+const maxGuestErrors = 2 << 10
 
 // said gives the errors, to be put behind others.
 func (g *guestOutput) said() string {

@@ -160,7 +160,7 @@ func (a *app) simList() error {
 	}
 	for i, s := range all {
 		lines := []string{fmt.Sprintf("%s (%d nodes, %s, %.0f s)", s.Name, s.Nodes, s.Profile, s.Duration)}
-		for _, line := range wrapped(s.Story, a.helpWidth()-2) {
+		for _, line := range wrap(s.Story, a.helpWidth()-2) {
 			lines = append(lines, "  "+line)
 		}
 		if i < len(all)-1 {
@@ -171,23 +171,6 @@ func (a *app) simList() error {
 		}
 	}
 	return nil
-}
-
-// wrapped breaks a text into lines.
-func wrapped(text string, columns int) []string {
-	var lines []string
-	line := ""
-	for _, word := range strings.Fields(text) {
-		if line != "" && len(line)+1+len(word) > columns {
-			lines = append(lines, line)
-			line = ""
-		}
-		if line != "" {
-			line += " "
-		}
-		line += word
-	}
-	return append(lines, line)
 }
 
 func newSimInit(a *app) *cobra.Command {

@@ -183,7 +183,7 @@ func (b *buffered) close() error {
 }
 
 func newSimCompare(a *app) *cobra.Command {
-	return &cobra.Command{
+	cmd := &cobra.Command{
 		Use:   "compare A.json B.json",
 		Short: "Compare two results of runs",
 		Long: `Compares the results of two runs, as 'meshnode sim SCENARIO -o json' prints them: each
@@ -201,6 +201,9 @@ figure of both, the change, and a mark where the second is worse by more than a 
 				}
 				both[i] = r
 			}
+			if a.json() {
+				return a.printJSON(map[string]any{"a": both[0].Summary, "b": both[1].Summary})
+			}
 			columns, _, ok := terminalSize(a.stdout)
 			if !ok {
 				columns = 100
@@ -208,6 +211,8 @@ figure of both, the change, and a mark where the second is worse by more than a 
 			return report.Compare(a.stdout, both[0], both[1], columns)
 		}),
 	}
+	a.outputFlag(cmd)
+	return cmd
 }
 
 func loadResult(path string) (*scenario.Result, error) {

@@ -2,7 +2,7 @@
 // program is compiled for GOOS=wasip1 and run under wazero, with one source of
 // randomness, seeded, and a clock that moves only when all of it sleeps.
 //
-//	prog, err := exact.Build(ctx, exact.BuildConfig{Package: "./internal/exact/guest"})
+//	prog, err := exact.Build(ctx, exact.BuildConfig{Package: "./internal/exact/simulator"})
 //	res, err := exact.Run(ctx, prog, exact.RunConfig{Args: []string{"-nodes", "30"}, Seed: 7, Stdout: os.Stdout})
 //
 // A Go program has no more sources of chance than these: WebAssembly has one

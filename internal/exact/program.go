@@ -49,10 +49,7 @@ func NewProgram(wasm []byte, goVersion string) *Program {
 // Pack writes p as it is stored: the module under gzip, whose header's comment
 // is the version of Go.
 func (p *Program) Pack(w io.Writer) error {
-	z, err := gzip.NewWriterLevel(w, gzip.BestSpeed)
-	if err != nil {
-		return err
-	}
+	z := gzip.NewWriter(w)
 	z.Comment = p.GoVersion
 	if _, err := z.Write(p.Wasm); err != nil {
 		return err

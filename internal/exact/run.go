@@ -92,6 +92,9 @@ func Run(ctx context.Context, p *Program, cfg RunConfig) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if p == nil {
+		return nil, fmt.Errorf("%w: none", ErrProgram)
+	}
 	began := time.Now()
 	engine, err := newEngine(ctx, p, cfg)
 	if err != nil {
@@ -125,6 +128,9 @@ func (cfg *RunConfig) module(c *clock) wazero.ModuleConfig {
 		WithName("program").
 		WithArgs(append([]string{"program"}, cfg.Args...)...).
 		WithEnv("GOGC", gc).
+		// A sample that is taken while the scheduler allocates a goroutine walks past
+		// the end of its stack (go1.26), and with over 256 MiB that ends the program.
+		WithEnv("GODEBUG", "memprofilerate=0").
 		WithRandSource(random(cfg.Seed)).
 		WithWalltime(c.walltime, sys.ClockResolution(1)).
 		WithNanotime(c.nanotime, sys.ClockResolution(1)).

@@ -65,15 +65,16 @@ func testVirtualTime(t *testing.T, l *lab, p *Program) {
 	}
 }
 
-// The program gets its arguments and input, and nothing else of this process.
+// The program gets its arguments and input, and nothing else of this process. It
+// does not profile its memory (see RunConfig.module).
 func testWorld(t *testing.T, l *lab, p *Program) {
 	text := strings.Repeat("in and out\n", 10_000)
 	t.Setenv("GOGC", "50") // not for the program
 	r := l.run(t.Context(), p, RunConfig{Args: []string{"echo", "a", "b c"}, Stdin: strings.NewReader(text)})
-	if r.err != nil || r.stdout != text || r.stderr != "[\"a\" \"b c\"] 400\n" {
+	if r.err != nil || r.stdout != text || r.stderr != "[\"a\" \"b c\"] 400 0\n" {
 		t.Errorf("%v, %d bytes of %d come back, stderr %q", r.err, len(r.stdout), len(text), r.stderr)
 	}
-	if r := l.run(t.Context(), p, RunConfig{Args: []string{"echo"}, GCPercent: -1}); r.stderr != "[] off\n" {
+	if r := l.run(t.Context(), p, RunConfig{Args: []string{"echo"}, GCPercent: -1}); r.stderr != "[] off 0\n" {
 		t.Errorf("without collections: stderr %q", r.stderr)
 	}
 }
@@ -116,6 +117,9 @@ func testErrors(t *testing.T, l *lab, p *Program) {
 		if r := l.run(ctx, NewProgram([]byte(wasm), ""), RunConfig{}); !errors.Is(r.err, ErrProgram) {
 			t.Errorf("%s: %v, want ErrProgram", name, r.err)
 		}
+	}
+	if r := l.run(ctx, nil, RunConfig{}); !errors.Is(r.err, ErrProgram) {
+		t.Errorf("no program: %v, want ErrProgram", r.err)
 	}
 	trap := "\x00asm\x01\x00\x00\x00" + // a module whose
 		"\x01\x04\x01\x60\x00\x00" + "\x03\x02\x01\x00" + // one function

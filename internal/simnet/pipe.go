@@ -14,6 +14,9 @@ const (
 	// retransmit is how long TCP waits for an acknowledgement at first; then
 	// twice as long each time.
 	retransmit = 200 * time.Millisecond
+	// mostRetransmit bounds the wait for one retransmission that is drawn ahead: the
+	// link may be better by then. (Three seconds in all.)
+	mostRetransmit = 1600 * time.Millisecond
 	// gossipMark is the first byte of memberlist's streams.
 	gossipMark = 244
 )

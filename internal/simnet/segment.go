@@ -82,7 +82,7 @@ func (p *pipe) sendLocked(s segment, at, now time.Time) {
 		due = at
 	}
 	due = due.Add(link.rules.Latency.Draw(roll(p.hash, s.seq, rollDelay)))
-	for try, again := uint64(0), retransmit; again < maxDelay && chance(link.rules.Loss, roll(p.hash+mix(try), s.seq, rollLoss)); try++ {
+	for try, again := uint64(0), retransmit; again <= mostRetransmit && chance(link.rules.Loss, roll(p.hash+mix(try), s.seq, rollLoss)); try++ {
 		due = due.Add(again)
 		again *= 2
 	}

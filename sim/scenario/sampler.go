@@ -226,7 +226,7 @@ func (s *sampler) append(l *look) {
 	x.Calls, x.Failed = append(x.Calls, t.ended), append(x.Failed, t.failed)
 	x.P50Ms, x.P99Ms = append(x.P50Ms, quantile(t.millis, 0.5)), append(x.P99Ms, quantile(t.millis, 0.99))
 	x.MaxMs = append(x.MaxMs, quantile(t.millis, 1))
-	x.Moved = append(x.Moved, s.run.tables.takeMoved())
+	x.Moved = append(x.Moved, s.run.tables.takeMoved(l.live))
 	x.GossipPerSec = append(x.GossipPerSec, l.gossip)
 }
 

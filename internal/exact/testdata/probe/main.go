@@ -19,7 +19,8 @@ func main() {
 		clock()
 	case "echo":
 		_, _ = io.Copy(os.Stdout, os.Stdin)
-		fmt.Fprintf(os.Stderr, "%q %s\n", os.Args[2:], os.Getenv("GOGC"))
+		_, _ = runtime.MemProfile(nil, false) // the rate is 0 in a program that can't get at the profile
+		fmt.Fprintf(os.Stderr, "%q %s %d\n", os.Args[2:], os.Getenv("GOGC"), runtime.MemProfileRate)
 	case "exit":
 		os.Exit(3)
 	case "panic":
