@@ -45,7 +45,6 @@ type simFlags struct {
 	trace    string
 	exact    bool
 	plant    []string
-	stall    string
 }
 
 func newSim(a *app) *cobra.Command {

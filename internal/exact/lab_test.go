@@ -3,7 +3,6 @@ package exact
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
@@ -118,6 +117,3 @@ func entries(t *testing.T, cache, prefix string) []string {
 	}
 	return names
 }
-
-// nodes gives the arguments of a small cluster.
-func nodes(n int) []string { return []string{"-nodes", fmt.Sprint(n), "-duration", "20s", "-trace"} }

@@ -18,7 +18,6 @@ type sampler struct {
 	done   sync.WaitGroup
 	gossip map[int]uint64 // bytes sent by each node until the last sample
 
-	mu         sync.Mutex
 	series     Series
 	calmAgreed time.Time // when all agreed for the first time since calm; zero: not yet
 	calmFor    time.Time // the calm that calmAgreed belongs to

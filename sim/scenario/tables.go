@@ -161,15 +161,16 @@ func (r *run) wellBefore(i, caller int, name string, table *router.Table, partit
 	return ""
 }
 
-// knows tells whether node i knows where node j is: who moved to another address is
-// at the old one for those who have not heard.
+// knows tells whether node i knows the process of node j and where it is: who was
+// started again, or moved, is still its former process for those who have not heard.
 func (r *run) knows(i, j int) bool {
-	n, m := r.cluster.Node(i), r.cluster.Member(j)
-	if n == nil {
+	n, other := r.cluster.Node(i), r.cluster.Node(j)
+	if n == nil || other == nil {
 		return false
 	}
-	seen, ok := n.Members().Find(m.Name)
-	return ok && seen.Addr.String() == m.Addr()
+	seen, ok := n.Members().Find(other.Name())
+	own, joined := other.Members().Find(other.Name())
+	return ok && joined && seen.Addr == own.Addr && seen.Boot == own.Boot
 }
 
 // before gives the table that a node had until a moment ago: a call may have been
