@@ -112,11 +112,11 @@ func TestRepeatsWindow(t *testing.T) {
 	}{
 		{0, true},
 		{repeatWindow - 1, false},
-		{repeatWindow, false}, // moved into the next window, as it was told again
+		{repeatWindow, false}, // it is in the window before
 		{2*repeatWindow - 1, false},
-		{2 * repeatWindow, false},
-		{5 * repeatWindow, false}, // still in the window before: no packet came
-		{7 * repeatWindow, false},
+		{2 * repeatWindow, true},  // a repeat did not prolong it
+		{5 * repeatWindow, false}, // in the window before: no packet came
+		{7 * repeatWindow, true},
 	} {
 		if kept := r.strip([]byte(aliveA), start.Add(c.at)) != nil; kept != c.kept {
 			t.Errorf("after %v: kept is %v", c.at, kept)
