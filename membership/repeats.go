@@ -123,16 +123,18 @@ func (r *repeats) stripCompoundLocked(packet, label, body []byte) []byte {
 	return out
 }
 
-// knownLocked tells whether a message was handed on lately, and notes that it is
-// now.
+// knownLocked tells whether a message was handed on lately, and notes that it is now
+// if not: what memberlist had no room for is heard again two windows later.
 func (r *repeats) knownLocked(message []byte) bool {
 	sum := maphash.Bytes(r.seed, message)
 	if _, ok := r.now[sum]; ok {
 		return true
 	}
-	_, ok := r.before[sum]
+	if _, ok := r.before[sum]; ok {
+		return true // for the rest of this window: a repeat renews nothing
+	}
 	r.now[sum] = struct{}{}
-	return ok
+	return false
 }
 
 // turnLocked begins another window when it is time.

@@ -3,6 +3,7 @@ package membership
 import (
 	"bytes"
 	"crypto/rand"
+	mathrand "math/rand/v2"
 	"net"
 	"slices"
 	"time"
@@ -17,6 +18,9 @@ const suspectByte = 3
 // suspicionBacklog is how many suspicions wait to be told; more are dropped,
 // because the next probe finds out as well.
 const suspicionBacklog = 64
+
+// suspicionFanout is how many others are told directly.
+const suspicionFanout = 3
 
 // suspicion is a process that does not answer.
 type suspicion struct {
@@ -40,6 +44,7 @@ func (c *Cluster) Suspect(name string, boot uint64) {
 // suspectLoop tells memberlist of suspicions, as a peer would.
 func (c *Cluster) suspectLoop() {
 	told := make(map[suspicion]time.Time)
+	random := mathrand.New(mathrand.NewPCG(c.cfg.RandSeed, 2<<16|uint64(c.cfg.Advertise.Port())))
 	for {
 		select {
 		case s := <-c.suspicions:
@@ -54,7 +59,7 @@ func (c *Cluster) suspectLoop() {
 				continue
 			}
 			told[s] = now
-			c.inject(s)
+			c.inject(s, random)
 		case <-c.ctx.Done():
 			return
 		}
@@ -62,8 +67,11 @@ func (c *Cluster) suspectLoop() {
 }
 
 // inject hands memberlist the message that s is suspect, for the incarnation
-// that it knows: it passes over older ones.
-func (c *Cluster) inject(s suspicion) {
+// that it knows: it passes over older ones. Some others are told directly, too,
+// each time anew: of what is said of one member memberlist passes on only what it
+// heard last, so that where all say it at once, which is how a silent machine is
+// found, most of what would confirm the suspicion gets lost.
+func (c *Cluster) inject(s suspicion, random *mathrand.Rand) {
 	g, _, err := c.running()
 	if err != nil {
 		return
@@ -83,6 +91,11 @@ func (c *Cluster) inject(s suspicion) {
 	}
 	c.log.Info().Str("member", s.name).Msg("member does not answer: telling gossip to suspect it")
 	g.deliver(message)
+	others := slices.DeleteFunc(c.roster.snapshot(), func(m Member) bool { return m.Name == s.name || m.Name == c.cfg.Name })
+	random.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
+	for _, m := range others[:min(len(others), suspicionFanout)] {
+		_, _ = g.WriteTo(message, m.Addr.String()) // the next one, or gossip, gets through
+	}
 }
 
 // suspectMessage is memberlist's message that node is suspect, said by from.

@@ -7,17 +7,16 @@ import (
 )
 
 // removal is how long a cluster takes from the crash of one to its removal from
-// all others' snapshots; two of them say so at once if told is true.
-func removal(t *testing.T, p Profile, told bool) (d time.Duration) {
+// all others' snapshots; so many of them say so at once.
+func removal(t *testing.T, p Profile, told int) (d time.Duration) {
 	t.Helper()
 	virtual(t, func(t *testing.T, l *lab) {
 		nodes, names := startMany(l, p, 5)
 		dead := nodes[4]
 		boot := dead.cfg.Meta.Boot
 		dead.crash()
-		if told {
-			nodes[0].Suspect(names[4], boot)
-			nodes[1].Suspect(names[4], boot)
+		for _, n := range nodes[:told] {
+			n.Suspect(names[4], boot)
 		}
 		d = agree(l.t, 2*time.Minute, nodes[:4], names[:4]...)
 	})
@@ -27,16 +26,19 @@ func removal(t *testing.T, p Profile, told bool) (d time.Duration) {
 // A crash that others report is found out sooner than by probes.
 func TestSuspectShortensDetection(t *testing.T) {
 	for _, p := range []Profile{Local, LAN} {
-		alone, told := removal(t, p, false), removal(t, p, true)
-		t.Logf("%v: removed after %v, and %v when two nodes say so at once", p, alone, told)
-		if told > alone {
-			t.Errorf("%v: %v with Suspect, %v without", p, told, alone)
-		}
-		// The suspicion's shortest time: two others confirm it, and with five
-		// nodes that is all that it waits for.
-		tune := p.tuning()
-		if most := time.Duration(tune.suspicionMult+2) * tune.probeInterval; told > most {
-			t.Errorf("%v: %v, want at most %v", p, told, most)
+		alone := removal(t, p, 0)
+		for _, by := range []int{2, 4} {
+			told := removal(t, p, by)
+			t.Logf("%v: removed after %v, and %v when %d nodes say so at once", p, alone, told, by)
+			if told > alone {
+				t.Errorf("%v: %v with Suspect by %d, %v without", p, told, by, alone)
+			}
+			// The suspicion's shortest time: two others confirm it, and with five
+			// nodes that is all that it waits for.
+			tune := p.tuning()
+			if most := time.Duration(tune.suspicionMult+2) * tune.probeInterval; told > most {
+				t.Errorf("%v: %v by %d, want at most %v", p, told, by, most)
+			}
 		}
 	}
 }

@@ -52,14 +52,18 @@ const (
 	notLost        loss = iota
 	noConnection        // there was none, and none could be made
 	brokeUnderCall      // it ended while the call was under way
+	fellSilent          // it is there, but the peer gave no sign of life when it was asked
 )
 
 // lossOf tells whether err says that the peer is out of reach, as opposed to
 // one that answers but does not take the call.
 func lossOf(err error) loss {
 	var call *transport.CallError
-	if !errors.As(err, &call) || call.Err == transport.ErrClosed {
+	switch {
+	case !errors.As(err, &call), call.Err == transport.ErrClosed:
 		return notLost // the latter: this node has closed it, as the member is gone
+	case call.Err == transport.ErrSilent:
+		return fellSilent
 	}
 	for _, alive := range []error{
 		transport.ErrShutdown, transport.ErrIdle, transport.ErrTooManyCalls, transport.ErrTooManyServed,
@@ -93,7 +97,7 @@ func (o *outgoing) pastOwner(ctx context.Context, v *view, w *walk, partition ui
 	}
 	f, owner, err := o.send(ctx, target{
 		name: name, peer: p, partition: int64(partition), hops: w.hops,
-		fingerprint: uint64(v.table.Fingerprint()), standIn: transport.ForFailover,
+		fingerprint: uint64(v.table.Fingerprint()), standIn: transport.ForFailover, hasty: true,
 	})
 	// The one that was asked may have passed the call on to another one.
 	if by := slices.Index(before, o.call.Peer); by >= 0 && f == done {
@@ -116,11 +120,20 @@ func (o *outgoing) pastOwner(ctx context.Context, v *view, w *walk, partition ui
 // this one, if it finds those gone too, and that is remembered for a while.
 func (o *outgoing) standIn(ctx context.Context, v *view, partition uint32, before []string) (fate, string, error) {
 	now := o.n.since()
+	bounded, cancel := context.WithDeadline(ctx, o.due)
+	defer cancel()
 	for _, name := range before {
 		p := v.peers[name]
+		if p == nil {
+			continue // gone by the word of the whole cluster
+		}
+		alive, err := o.n.signOfLife(bounded, p)
 		switch {
-		case p == nil: // gone by the word of the whole cluster
-		case o.n.signOfLife(ctx, p):
+		case bounded.Err() != nil:
+			return done, "", o.ended(bounded)
+		case err != nil:
+			return done, "", o.stopped()
+		case alive:
 			p.link.isBack()
 			return unsent, "", rpc.Errorf(rpc.Unavailable, "owner %s could not be reached a moment ago", name)
 		case !p.link.confirmed(now):

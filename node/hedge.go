@@ -190,8 +190,10 @@ func (o *outgoing) atNextOwner(ctx context.Context) error {
 	if owner == nil { // this node itself, or somebody who is gone
 		return errNowhere
 	}
-	alive := o.n.signOfLife(ctx, owner)
-	if alive && o.spillFactor() == 0 || ctx.Err() != nil || !o.paid() {
+	bounded, cancel := context.WithDeadline(ctx, o.due)
+	defer cancel()
+	alive, err := o.n.signOfLife(bounded, owner)
+	if err != nil || alive && o.spillFactor() == 0 || !o.paid() {
 		return errNowhere
 	}
 	if alive {

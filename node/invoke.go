@@ -183,6 +183,7 @@ func (o *outgoing) exchange(ctx context.Context, t *target) (*transport.Reply, e
 	}
 	req := transport.Request{
 		Method: o.call.Spec.Name(), Body: o.body, Deadline: o.due, Left: o.left, Into: o.call.Into,
+		Watch: o.watch(t),
 	}
 	o.left = 0
 	if how := o.call.Spec.Compression(); how != rpc.NoCompression {
@@ -281,6 +282,9 @@ func (o *outgoing) failed(ctx context.Context, peer string, err error) (fate, st
 	o.lost = lossOf(err)
 	if transport.IsUnsent(err) {
 		return unsent, "", fmt.Errorf("%s could not be reached: %w", peer, err)
+	}
+	if o.lost == fellSilent {
+		return ambiguous, "", fmt.Errorf("%s fell silent after the call was sent: %w", peer, err)
 	}
 	return ambiguous, "", fmt.Errorf("the connection to %s broke after the call was sent: %w", peer, err)
 }

@@ -81,34 +81,51 @@ func (l *link) freshLocked(now time.Duration) bool {
 }
 
 // signOfLife tells whether the process of p answers this node, within
-// Limits.Contact. Many who want to know at once ask once.
-func (n *Node) signOfLife(ctx context.Context, p *peer) bool {
+// Limits.Contact. Many who want to know at once ask once. The error tells that
+// ctx, or the node, ended before it was known.
+func (n *Node) signOfLife(ctx context.Context, p *peer) (alive bool, err error) {
 	l := p.link
 	for {
 		l.mu.Lock()
 		if l.freshLocked(n.since()) {
 			defer l.mu.Unlock()
-			return l.alive
+			return l.alive, nil
+		}
+		if l.asking == nil && !n.askLocked(p) {
+			l.mu.Unlock()
+			return false, context.Canceled
 		}
 		wait := l.asking
-		if wait == nil {
-			l.asking = make(chan struct{})
-			l.mu.Unlock()
-			alive := n.askForLife(p)
-			l.mu.Lock()
-			l.alive, l.askedAt = alive, n.since()
-			close(l.asking)
-			l.asking = nil
-			l.mu.Unlock()
-			return alive
-		}
 		l.mu.Unlock()
 		select {
 		case <-wait:
 		case <-ctx.Done():
-			return true // nobody waits for what would follow from the contrary
+			return false, ctx.Err()
 		}
 	}
+}
+
+// askLocked has the process of p asked for a sign of life, by a goroutine of its
+// own: who wants to know may have less time left than that takes, and others
+// wait for the same answer. It is false once the node stops. The caller holds
+// the link's mu.
+func (n *Node) askLocked(p *peer) bool {
+	g := n.enter()
+	if g == nil {
+		return false
+	}
+	asking := make(chan struct{})
+	p.link.asking = asking
+	go func() {
+		defer g.leave()
+		alive := n.askForLife(p)
+		l := p.link
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.alive, l.askedAt, l.asking = alive, n.since(), nil
+		close(asking)
+	}()
+	return true
 }
 
 // askForLife asks the process itself. A connection that has just broken is no
@@ -118,13 +135,14 @@ func (n *Node) askForLife(p *peer) bool {
 	defer cancel()
 	due, _ := ctx.Deadline()
 	for range 2 {
-		conn, err := p.Conn(ctx)
+		conn, err := p.Ask(ctx)
 		if err != nil {
 			return refusedByTheLiving(err)
 		}
 		if conn.Peer().Boot != p.boot {
 			return false // another process has taken its place
 		}
+		heard := conn.Heard()
 		reply, err := conn.Call(ctx, &transport.Request{
 			Method: Ping.Name(), Deadline: due, Body: emptyRequest(),
 			Meta: transport.Meta{Partition: transport.NoPartition, Priority: uint8(rpc.Critical)},
@@ -134,6 +152,7 @@ func (n *Node) askForLife(p *peer) bool {
 			return true
 		}
 		if ctx.Err() != nil || errors.Is(err, context.DeadlineExceeded) {
+			conn.Distrust(heard) // it may be the connection alone: who asks next dials
 			return false
 		}
 		if refusedByTheLiving(err) {

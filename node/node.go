@@ -101,6 +101,7 @@ func New(cfg Config) (*Node, error) {
 		Network: cfg.Network, Name: cfg.Name, Cluster: cfg.Cluster, Boot: n.boot,
 		KeyID: membership.KeyID(cfg.GossipKey), Handler: n, Logger: n.log, TLS: cfg.TLS,
 		Limits: cfg.Limits.Transport, RandSeed: cfg.RandSeed,
+		Silence: transport.Silence{After: max(cfg.Limits.Contact, 0), Yield: n.mayYield},
 	})
 	if err != nil {
 		return nil, bad("%w", err)

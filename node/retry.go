@@ -77,6 +77,11 @@ func (o *outgoing) mayRepeat(cause error) error {
 	if !o.call.Spec.Idempotent() && !o.n.cfg.Sim.Planted().RetryAmbiguous {
 		return o.unknown(cause)
 	}
+	if o.lost == fellSilent { // it was paid for when the call was given up
+		o.repeats++
+		o.n.stats.add(Retries)
+		return nil
+	}
 	if ok, why := o.again(); !ok {
 		return rpc.Errorf(rpc.Unavailable, "outcome of %s unknown, and it is not tried again, as %s: %v",
 			o.call.Spec.Name(), why, cause)

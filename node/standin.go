@@ -38,13 +38,22 @@ func (n *Node) admitStandIn(ctx context.Context, spec *rpc.Spec, m *transport.Me
 		return info{}, nil, n.notOwner(v, partition, owners[0])
 	}
 	for i, name := range owners[:rank] {
-		if p := v.peers[name]; p != nil && n.signOfLife(ctx, p) {
-			n.confirmGone(v, owners[:i])
-			if m.Hops > 0 {
-				return info{}, nil, n.notOwner(v, partition, name)
-			}
-			return info{}, p, nil
+		p := v.peers[name]
+		if p == nil {
+			continue
 		}
+		alive, err := n.signOfLife(ctx, p)
+		switch {
+		case err != nil: // nobody waits for what would follow from either
+			return info{}, nil, n.refusal(v, "nothing was known of %s when the call ended", name)
+		case !alive:
+			continue
+		}
+		n.confirmGone(v, owners[:i])
+		if m.Hops > 0 {
+			return info{}, nil, n.notOwner(v, partition, name)
+		}
+		return info{}, p, nil
 	}
 	n.stats.add(FailoversServed)
 	n.confirmGone(v, owners[:rank])

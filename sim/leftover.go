@@ -93,7 +93,7 @@ func goroutinesByProcess() map[string][]string {
 func placeOf(record string) string {
 	for _, line := range strings.Split(record, "\n") {
 		fields := strings.Fields(line)
-		if len(fields) < 3 || fields[0] != "#" {
+		if len(fields) < 3 || fields[0] != "#" || fields[1] == "labels:" {
 			continue
 		}
 		name := fields[2]

@@ -84,8 +84,9 @@ const leftoverGrace = 2 * time.Minute
 // finish ends a test's cluster.
 func (c *Cluster) finish(t *testing.T) {
 	c.Close()
-	time.Sleep(leftoverGrace)
-	for _, left := range c.Leftovers(leftoverGrace) {
+	grace := leftoverGrace + 2*c.cfg.Profile.DetectionTime(c.Len())
+	time.Sleep(grace)
+	for _, left := range c.Leftovers(grace) {
 		t.Error("left behind: " + left)
 	}
 }

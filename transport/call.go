@@ -25,6 +25,9 @@ type Request struct {
 	// Accept bounds how long the peer may take to accept a stream; 0: as long
 	// as the stream itself. For Open only.
 	Accept time.Duration
+	// Watch says whether the call is to notice that the peer is silent. For Call
+	// only.
+	Watch Watch
 }
 
 // Call sends req and waits for the reply, for req.Deadline or for the end of
@@ -87,7 +90,10 @@ func (c *Conn) queueCall(ctx context.Context, r *Reply, req *Request, shape call
 	if err != nil {
 		return err
 	}
-	r.due, r.end = 0, never
+	r.due, r.end, r.watch = 0, never, Unwatched
+	if c.pend.quiet.after > 0 && shape != asOpen {
+		r.watch = req.Watch
+	}
 	if left > 0 && left < forever {
 		r.due = int64(req.Deadline.Sub(c.pend.start))
 	}
@@ -101,7 +107,7 @@ func (c *Conn) queueCall(ctx context.Context, r *Reply, req *Request, shape call
 	err = c.writableLocked()
 	var waiting int
 	if err == nil {
-		waiting, err = c.register(r)
+		waiting, err = c.register(r, left)
 	}
 	if err != nil {
 		c.out.turns.letGo() // if it was our turn, it is the next one's
@@ -201,8 +207,9 @@ func (c *Conn) timeLeft(req *Request) (time.Duration, error) {
 
 // register puts r into the pending table and gives the number waiting with it.
 // It is called under the writer's lock, so that ids grow in the order of the
-// stream, which is what a goaway relies on.
-func (c *Conn) register(r *Reply) (waiting int, err error) {
+// stream, which is what a goaway relies on. left is the time until r's deadline, if
+// it has one.
+func (c *Conn) register(r *Reply, left time.Duration) (waiting int, err error) {
 	c.pend.mu.Lock()
 	defer c.pend.mu.Unlock()
 	switch {
@@ -213,7 +220,7 @@ func (c *Conn) register(r *Reply) (waiting int, err error) {
 	case c.pend.n >= c.maxCalls:
 		return 0, ErrTooManyCalls
 	}
-	c.pend.addLocked(r)
+	c.pend.addLocked(r, left)
 	return c.pend.n, nil
 }
 
@@ -318,11 +325,16 @@ func (c *Conn) controlLocked(who release, build func([]byte) []byte) {
 	_ = c.sent(c.out.releaseLocked(from, who))
 }
 
-// sweepCalls ends the calls whose deadline has passed.
+// sweepCalls ends the calls whose deadline has passed, and looks after a peer that
+// leaves calls unanswered.
 func (c *Conn) sweepCalls() {
-	for _, r := range c.pend.expired() {
+	late, found := c.pend.expired()
+	for _, r := range late {
 		c.cancel(r.id, errDeadline)
 		r.finish(errDeadline)
+	}
+	if found != nothing {
+		c.heed(found)
 	}
 	c.left()
 }

@@ -23,6 +23,8 @@ func networks(t testing.TB) map[string]func() Network {
 		"tls in memory": func() Network { return newTLSNet(t, newMemNet(64<<10)) },
 		"memory":        func() Network { return newMemNet(64 << 10) },
 		"narrow memory": func() Network { return newMemNet(7) },
+		"simulator":     newSimNet,
+		"tls simulator": func() Network { return newTLSNet(t, newSimNet()) },
 	}
 }
 

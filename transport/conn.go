@@ -78,6 +78,7 @@ type readerState struct {
 	inline  bool      // some of them were calls that were served inline
 	used    bool      // some of them were for calls or streams
 	now     time.Time // when that read returned
+	heard   int64     // the latest life.heardAt
 	head    wire.Header
 	next    *Incoming // of the next call, if the last one was served inline
 }
@@ -97,6 +98,7 @@ func newConn(ep *Endpoint, nc net.Conn, h *wire.Hello, dialled bool) *Conn {
 	c.flow.credit = credit(h.ConnWindow)
 	c.in = inflow{window: int64(cfg.ConnWindow), left: int64(cfg.ConnWindow), most: int64(cfg.MaxUnread)}
 	c.pend.sweepf, c.pend.start = c.sweepCalls, ep.start
+	c.pend.quiet = quiet{after: int64(cfg.Silence.After), heard: &c.life.heardAt}
 	if dialled {
 		c.pend.odd = 1
 	} else {
@@ -170,7 +172,7 @@ func (c *Conn) usable() bool {
 	case <-c.closed:
 		return false
 	default:
-		return !c.goaway.Load()
+		return !c.goaway.Load() && !c.silent()
 	}
 }
 

@@ -49,6 +49,7 @@ type Config struct {
 	Logger  zerolog.Logger
 
 	Limits
+	Silence  Silence
 	RandSeed uint64 // of the jitter between dials
 }
 

@@ -63,6 +63,8 @@ var (
 	ErrSendClosed = errors.New("transport: no more can be sent on this stream")
 	// ErrStalled: the other side took nothing for StallTimeout.
 	ErrStalled = errors.New("transport: the other side has stopped taking data")
+	// ErrSilent: the peer gave no sign of life when it was asked for one.
+	ErrSilent = errors.New("transport: no sign of life from the peer")
 	// ErrKeepalive: the peer did not answer a ping in time.
 	ErrKeepalive = errors.New("transport: no answer to a keepalive ping")
 	// ErrDuplicateID: a call reuses the id of one still in flight.

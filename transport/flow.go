@@ -73,7 +73,10 @@ func (c *Conn) sendPart(ctx context.Context, s *sender, part []byte, more bool) 
 			c.out.mu.Unlock()
 			return s.err
 		case len(c.out.buf) >= c.out.limit:
-			_ = c.out.waitRoomLocked()
+			if err := c.out.waitRoomLocked(ctx); err != nil && c.out.err == nil {
+				c.out.mu.Unlock()
+				return err
+			}
 			continue
 		case s.credit >= cost && c.flow.credit >= cost:
 			s.credit -= cost

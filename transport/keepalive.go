@@ -16,6 +16,8 @@ type connActivity struct {
 	active     atomic.Int64 // when a call or a part of one last came or went, as far as tend does not see it
 	readBuffer atomic.Int64 // size of the reader's buffer, in bytes
 	idled      atomic.Bool  // we said goaway because of idleness
+	heardAt    atomic.Int64 // when bytes last came, since the endpoint's start; grows whenever some come
+	silent     atomic.Int64 // heardAt, and 1, when the peer was found silent; 0: it never was
 
 	// tend's own:
 	probed int64  // when it last sent a ping; 0: heard since

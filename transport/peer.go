@@ -98,6 +98,62 @@ func (p *Peer) Conn(ctx context.Context) (*Conn, error) {
 	return p.conn.Load(), nil
 }
 
+// Ask gives a connection that takes new calls, like Conn, but it always dials if
+// there is none: what came of earlier dials counts for nothing, and one that is
+// under way, for how long nobody knows, is not relied on. Who wants to know whether
+// the process answers now must not be told how it was. It is for those who ask
+// seldom.
+func (p *Peer) Ask(ctx context.Context) (*Conn, error) {
+	if c := p.Current(); c != nil {
+		return c, nil
+	}
+	p.mu.Lock()
+	p.retryAt = time.Time{}
+	underWay := p.dialling != nil
+	p.mu.Unlock()
+	if !underWay { // a dial of its own goes on when ctx has ended, for who asks next
+		return p.Conn(ctx)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(p.ctx, cancel)()
+	c, err := p.ep.Dial(ctx, p.addr, p.name)
+	switch late := p.Current(); {
+	case err == nil:
+	case p.ctx.Err() != nil:
+		return nil, unsent(ErrClosed)
+	case late != nil: // by the other dial
+		return late, nil
+	default:
+		return nil, unsent(err)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c = p.takeLocked(c); c == nil {
+		return nil, unsent(ErrClosed)
+	}
+	return c, nil
+}
+
+// takeLocked makes c, just dialled, the connection. It gives the one that is used:
+// another may have come up meanwhile; nil: the peer is closed.
+func (p *Peer) takeLocked(c *Conn) *Conn {
+	old := p.Current()
+	switch {
+	case p.closed:
+		go c.Close()
+		return nil
+	case old != nil:
+		go c.Close()
+		return old
+	}
+	p.failures, p.lastErr, p.retryAt = 0, nil, time.Time{}
+	if last := p.conn.Swap(c); last != nil {
+		last.replace()
+	}
+	return c
+}
+
 // begin starts a dial or joins the one under way; nil means that a usable
 // connection came up meanwhile.
 func (p *Peer) begin() (wait <-chan struct{}, err error) {
@@ -128,21 +184,20 @@ func (p *Peer) dial(done chan struct{}) {
 	defer p.mu.Unlock()
 	defer close(done)
 	p.dialling, p.lastErr = nil, err
-	if p.closed {
-		p.lastErr = ErrClosed
-		if c != nil {
-			go c.Close()
+	switch {
+	case err == nil:
+		if p.takeLocked(c) == nil {
+			p.lastErr = ErrClosed
 		}
-		return
-	}
-	if err != nil {
+	case p.closed:
+		p.lastErr = ErrClosed
+	case p.Current() != nil: // Ask was luckier
+		p.lastErr = nil
+	default:
 		backoff := min(minRedial<<min(p.failures, 10), maxRedial)
 		p.retryAt = time.Now().Add(backoff/2 + time.Duration(p.rand.Int64N(int64(backoff/2)+1)))
 		p.failures++
-		return
 	}
-	p.failures = 0
-	p.conn.Store(c)
 }
 
 // Close ends the connection and any dial. Calls under way fail.

@@ -42,8 +42,9 @@ type Reply struct {
 
 	conn    *Conn
 	id      uint64
-	end     uint64  // place in the outgoing stream just behind the call's frame
-	due     int64   // when the caller gives up, since the endpoint's start; 0: never
+	end     uint64 // place in the outgoing stream just behind the call's frame
+	due     int64  // when the caller gives up, since the endpoint's start; 0: never
+	watch   Watch
 	frame   []byte  // the header, and a small body
 	body    []byte  // a longer one
 	into    *[]byte // the caller's memory for it; may be nil
@@ -116,7 +117,9 @@ type pending struct {
 	odd    uint64      // 1 on the side that dialled, else 0
 	timer  *time.Timer // sweeps calls past their deadline; nil until needed
 	sweep  int64       // when the timer fires, since start; 0: it doesn't
+	due    int64       // not after the first deadline of those that wait; 0: none has one
 	sweepf func()
+	quiet  quiet
 	closed bool
 }
 
@@ -125,8 +128,9 @@ const minSlots = 8
 // sequence gives the number of the call with that id.
 func sequence(id uint64) uint64 { return (id + 1) / 2 }
 
-// addLocked gives r an id and a slot.
-func (t *pending) addLocked(r *Reply) {
+// addLocked gives r an id and a slot. left is the time until r.due; whoever knows
+// it need not look at the clock.
+func (t *pending) addLocked(r *Reply, left time.Duration) {
 	if 2*t.n >= len(t.slots) {
 		t.growLocked()
 	}
@@ -138,8 +142,27 @@ func (t *pending) addLocked(r *Reply) {
 	t.last, r.id = n, 2*n-t.odd
 	t.slots[n&mask] = r
 	t.n++
-	if r.due != 0 && (t.sweep == 0 || r.due < t.sweep) {
-		t.armLocked(r.due)
+	if r.due != 0 && (t.due == 0 || r.due < t.due) {
+		t.due = r.due
+	}
+	if r.watch != Unwatched {
+		now := r.due - int64(left)
+		if r.due == 0 {
+			now = int64(time.Since(t.start))
+		}
+		t.quiet.addLocked(now)
+	}
+	t.rearmLocked()
+}
+
+// rearmLocked makes the sweep happen when there is something to do, if not before.
+func (t *pending) rearmLocked() {
+	next := t.due
+	if q := t.quiet.next; q != 0 && (next == 0 || q < next) {
+		next = q
+	}
+	if next != 0 && (t.sweep == 0 || next < t.sweep) {
+		t.armLocked(next)
 	}
 }
 
@@ -183,6 +206,7 @@ func (t *pending) take(id uint64) (r *Reply, known bool) {
 	r = *slot
 	*slot = nil
 	t.n--
+	t.quiet.removeLocked(r.watch)
 	return r, true
 }
 
@@ -248,6 +272,7 @@ func (t *pending) takeIfLocked(match func(*Reply) bool) (taken []*Reply) {
 		if r != nil && match(r) {
 			t.slots[i] = nil
 			t.n--
+			t.quiet.removeLocked(r.watch)
 			taken = append(taken, r)
 		}
 	}
@@ -268,25 +293,30 @@ func (t *pending) armLocked(due int64) {
 	}
 }
 
-// expired takes the calls whose deadline has passed and arms the next sweep.
-func (t *pending) expired() []*Reply {
+// expired takes the calls whose deadline has passed, looks at the peer, and arms
+// the next sweep.
+func (t *pending) expired() (late []*Reply, found verdict) {
 	// A coarse grain: deadlines a little apart share one sweep.
 	const grain = int64(time.Millisecond)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := int64(time.Since(t.start))
-	taken := t.takeIfLocked(func(r *Reply) bool { return r.due != 0 && r.due <= now })
 	t.sweep = 0
-	var next int64
-	for _, r := range t.slots {
-		if r != nil && r.due != 0 && (next == 0 || r.due < next) {
-			next = r.due
+	if t.due != 0 && t.due <= now {
+		late = t.takeIfLocked(func(r *Reply) bool { return r.due != 0 && r.due <= now })
+		t.due = 0
+		for _, r := range t.slots {
+			if r != nil && r.due != 0 && (t.due == 0 || r.due < t.due) {
+				t.due = r.due
+			}
+		}
+		if t.due != 0 {
+			t.due = max(t.due, now+grain)
 		}
 	}
-	if next != 0 {
-		t.armLocked(max(next, now+grain))
-	}
-	return taken
+	found = t.quiet.lookLocked(now, t.last)
+	t.rearmLocked()
+	return late, found
 }
 
 // closeAll takes every call; no sweep follows.

@@ -158,6 +158,9 @@ func (c *Conn) afterRead(f *frameReader) {
 	c.busy.Store(f.ready())
 	c.reader.now = time.Now()
 	c.life.heard.Store(c.ep.tick.Load())
+	// Of two reads at one tick of a coarse clock, the second must be seen, too.
+	c.reader.heard = max(int64(c.reader.now.Sub(c.ep.start)), c.reader.heard+1)
+	c.life.heardAt.Store(c.reader.heard)
 	c.out.unanswered.Store(0)
 	c.life.readBuffer.Store(int64(len(f.buf)))
 }

@@ -29,7 +29,7 @@ func (c *Conn) reply(in *Incoming, code uint64, meta *Meta, body []byte) error {
 	}
 	c.out.mu.Lock()
 	_ = c.awaitTurnLocked(context.Background(), time.Time{}, body)
-	err := c.out.waitRoomLocked()
+	err := c.out.waitRoomLocked(context.Background())
 	left := c.serving.done(in)
 	c.ep.served.Add(-1)
 	if err != nil {

@@ -30,6 +30,7 @@ const (
 	WindowOverflows   // connections ended for breaking flow control
 	KeepaliveTimeouts // connections ended because the peer did not answer
 	ConnsIdled        // connections ended because nobody used them
+	PeersSilent       // connections whose peer gave no sign of life when asked for one
 	counterCount
 )
 
@@ -39,7 +40,7 @@ var counterNames = [counterCount]string{
 	"calls_sent", "calls_received", "calls_canceled", "calls_expired",
 	"calls_over_limit", "replies_unexpected", "write_queue_full",
 	"streams_opened", "streams_stalled", "ping_floods", "window_overflows",
-	"keepalive_timeouts", "conns_idled",
+	"keepalive_timeouts", "conns_idled", "peers_silent",
 }
 
 // String is the counter's name in snake case, as metrics have it.

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"errors"
 	"net"
 	"os"
@@ -320,12 +321,25 @@ func (w *writer) waitLocked() {
 	w.waiters--
 }
 
-// waitRoomLocked waits until buf is below the limit. It gives mu up meanwhile.
-func (w *writer) waitRoomLocked() error {
-	for len(w.buf) >= w.limit && w.err == nil {
+// waitRoomLocked waits until buf is below the limit, or ctx ends. It gives mu up
+// meanwhile.
+func (w *writer) waitRoomLocked(ctx context.Context) error {
+	if len(w.buf) < w.limit || w.err != nil {
+		return w.err
+	}
+	stop := context.AfterFunc(ctx, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.room.Broadcast()
+	})
+	defer stop()
+	for len(w.buf) >= w.limit && w.err == nil && ctx.Err() == nil {
 		w.waitLocked()
 	}
-	return w.err
+	if w.err != nil {
+		return w.err
+	}
+	return ctx.Err()
 }
 
 // close lets nobody write any more; err is what they get. It returns how many

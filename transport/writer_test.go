@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -52,7 +53,7 @@ func lone(nc net.Conn, timeout time.Duration, limit int) *writer {
 // put appends one frame as Conn does; it waits for room.
 func (w *writer) put(body []byte, alone bool) error {
 	w.mu.Lock()
-	if err := w.waitRoomLocked(); err != nil {
+	if err := w.waitRoomLocked(context.Background()); err != nil {
 		w.mu.Unlock()
 		return err
 	}
@@ -273,3 +274,30 @@ type failingWriter struct {
 }
 
 func (f *failingWriter) Write([]byte) (int, error) { return f.n, f.err }
+
+// Who waits for room waits no longer than the context lasts.
+func TestWaitForRoomHeedsContext(t *testing.T) {
+	w, _, stop := writerPair(10, 500)
+	defer func() { _ = stop() }()
+	if err := w.put(make([]byte, 600), false); err != nil { // being written
+		t.Fatal(err)
+	}
+	eventually(t, "write that blocks", w.isBusy)
+	if err := w.put(make([]byte, 600), false); err != nil { // in the queue, which is full now
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		ended <- w.waitRoomLocked(ctx)
+	}()
+	eventually(t, "somebody who waits", func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.waiters > 0
+	})
+	cancel()
+	same(t, "the wait", receive(t, "end of waiting", ended), context.Canceled)
+}

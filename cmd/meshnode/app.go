@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -86,4 +87,22 @@ func noArgs(_ *cobra.Command, args []string) error {
 		return fmt.Errorf("unexpected argument %q", args[0])
 	}
 	return nil
+}
+
+// exactly refuses another number of arguments than n.
+func exactly(n int, what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) != n {
+			return fmt.Errorf("want %s, got %s", what, plural(len(args), "argument", "arguments"))
+		}
+		return nil
+	}
+}
+
+// quoteArg gives an argument as a shell takes it.
+func quoteArg(arg string) string {
+	if strings.ContainsAny(arg, " '\"$`\\|&;<>()*?[]#~!{}\t\n") || arg == "" {
+		return "'" + strings.ReplaceAll(arg, "'", `'\''`) + "'"
+	}
+	return arg
 }

@@ -33,11 +33,13 @@ func (a *app) help(cmd *cobra.Command, _ []string) {
 	if cmd.Long == "" {
 		b.WriteString(cmd.Short)
 	}
-	use := cmd.UseLine()
-	if cmd.HasAvailableSubCommands() {
-		use = cmd.CommandPath() + " COMMAND [flags]"
+	b.WriteString("\n\nUsage:\n")
+	if cmd.Runnable() || !cmd.HasAvailableSubCommands() {
+		fmt.Fprintf(&b, "  %s\n", cmd.UseLine())
 	}
-	fmt.Fprintf(&b, "\n\nUsage:\n  %s\n", use)
+	if cmd.HasAvailableSubCommands() {
+		fmt.Fprintf(&b, "  %s COMMAND [flags]\n", cmd.CommandPath())
+	}
 	for _, group := range cmd.Groups() {
 		fmt.Fprintf(&b, "\n%s\n", group.Title)
 		for _, sub := range cmd.Commands() {
@@ -46,12 +48,21 @@ func (a *app) help(cmd *cobra.Command, _ []string) {
 			}
 		}
 	}
+	if cmd.Runnable() && len(cmd.Groups()) == 0 && cmd.HasAvailableSubCommands() {
+		b.WriteString("\nCommands:\n")
+		for _, sub := range cmd.Commands() {
+			if !sub.Hidden {
+				fmt.Fprintf(&b, "  %-11s %s\n", sub.Name(), sub.Short)
+			}
+		}
+	}
 	if cmd.Example != "" {
 		fmt.Fprintf(&b, "\nExamples:\n%s\n", strings.TrimRight(cmd.Example, "\n"))
 	}
 	if cmd.HasAvailableSubCommands() {
-		b.WriteString("\nA command's own help: meshnode COMMAND --help\n")
-	} else {
+		fmt.Fprintf(&b, "\nA command's own help: %s COMMAND --help\n", cmd.CommandPath())
+	}
+	if cmd.Runnable() || !cmd.HasAvailableSubCommands() {
 		fmt.Fprintf(&b, "\nFlags, each also by the environment variable in brackets:\n%s", flagHelp(cmd.LocalFlags(), a.helpWidth()))
 	}
 	_, _ = a.stdout.Write([]byte(b.String()))
@@ -72,13 +83,16 @@ func flagHelp(flags *pflag.FlagSet, width int) string {
 	var names, usages []string
 	longest := 0
 	flags.VisitAll(func(f *pflag.Flag) {
+		if f.Hidden {
+			return
+		}
 		value, usage := pflag.UnquoteUsage(f)
 		name := "      --" + f.Name
 		if f.Shorthand != "" {
 			name = "  -" + f.Shorthand + ", --" + f.Name
 		}
 		names = append(names, strings.TrimRight(name+" "+value, " "))
-		if f.DefValue != "" && f.DefValue != "false" {
+		if f.DefValue != "" && f.DefValue != "false" && f.DefValue != "0" && f.DefValue != "[]" {
 			usage += " (default " + f.DefValue + ")"
 		}
 		usages = append(usages, usage)

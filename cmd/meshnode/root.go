@@ -42,7 +42,7 @@ func newRoot(a *app) *cobra.Command {
 			root.AddCommand(cmd)
 		}
 	}
-	add(groupRun, newRun(a), newDev(a))
+	add(groupRun, newRun(a), newDev(a), newSim(a))
 	add(groupUse, newMembers(a), newOwner(a), newExplain(a), newRing(a), newCall(a), newRoute(a), newStats(a), newLeave(a))
 	add(groupOther, newCert(a), newKeygen(a), newVersion(a), newCompletion(a))
 	root.SetHelpCommand(newHelp(a))

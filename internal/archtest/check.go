@@ -29,7 +29,7 @@ func Check(r Rules, pkgs []*Package) []Problem {
 		all = append(all, checkGlobals(p)...)
 		all = append(all, checkDocs(r, p)...)
 		all = append(all, checkShape(r, p)...)
-		all = append(all, checkTests(p)...)
+		all = append(all, checkTests(r, p)...)
 	}
 	all = except(r.Exceptions, all)
 	slices.SortStableFunc(all, func(a, b Problem) int {

@@ -9,6 +9,7 @@ type Rules struct {
 	Bans       []Ban          // identifiers of other packages that are not to be used
 	Pure       []string       // packages that start no goroutine
 	Public     []string       // packages where every exported name needs a comment
+	Virtual    []string       // packages whose functions run what they are given in virtual time, where a test may sleep
 	Fields     bool           // there, fields and interface methods need one too, or a mention in the type's comment; off here: units and ranges matter, repeating a name doesn't
 	BadNames   []string       // words that a package name may not contain
 	MaxLines   int            // length of the longest Go file, in lines
@@ -50,11 +51,16 @@ func House() Rules {
 		Pure:     []string{"router/...", "internal/wire", "internal/pack", "internal/budget", "internal/metrics", "internal/admission"},
 		Public: []string{
 			"certs", "transport", "rpc", "router", "router/balance", "router/health", "membership", "node",
-			"sim/scenario", "sim/report",
+			"sim", "sim/scenario", "sim/report",
 		},
-		BadNames:   []string{"util", "common", "helper", "manager"},
-		MaxLines:   400,
+		Virtual:  []string{"testing/synctest", "github.com/meshnode/meshnode/sim", "github.com/meshnode/meshnode/internal/simtime"},
+		BadNames: []string{"util", "common", "helper", "manager"},
+		MaxLines: 400,
 		Exceptions: []Exception{
+			{Rule: "skip", File: "cmd/meshnode/sim_test.go", Name: "noBubbles", Why: "bubbles of testing/synctest can crash the race detector (golang/go issue 76691)"},
+			{Rule: "skip", File: "internal/exact/lab_test.go", Name: "slow", Why: "-short leaves out building for wasip1"},
+			{Rule: "skip", File: "internal/exact/replay_test.go", Name: "TestReplay", Why: "under -race it takes minutes"},
+			{Rule: "skip", File: "sim/test.go", Name: "Test", Why: "bubbles of synctest can crash the race detector (golang/go 76691); it says so aloud"},
 			// {Rule: "skip", File: "transport/tcp_test.go", Name: "TestIPv6", Why: "not every machine has IPv6"},
 		},
 	}
@@ -72,6 +78,8 @@ func housePackages() map[string]Row {
 		term       = "golang.org/x/term"
 		compress   = "github.com/klauspost/compress"
 		progress   = "github.com/schollz/progressbar/v3"
+		wazero     = "github.com/tetratelabs/wazero"
+		yaml       = "github.com/goccy/go-yaml"
 	)
 	sockets := []string{"net", "net/http/...", "net/rpc/...", "net/smtp", "crypto/tls", "os", "os/...", "syscall"}
 	clocks := []string{"time", "sync/...", "runtime"}
@@ -80,7 +88,7 @@ func housePackages() map[string]Row {
 		"internal/wire": {Forbid: sockets, Tests: []string{msgpack}},
 		"internal/pack": {Internal: []string{"internal/wire"}, Forbid: append(clocks, sockets...), Tests: []string{msgpack}},
 		"certs":         {Forbid: []string{"net", "net/http/...", "net/rpc/...", "net/smtp"}},
-		"transport":     {Internal: []string{"internal/wire", "certs"}, External: []string{zerolog}},
+		"transport":     {Internal: []string{"internal/wire", "certs"}, External: []string{zerolog}, Tests: []string{"internal/simnet"}},
 		"rpc":           {Internal: []string{"internal/wire", "internal/pack"}, External: []string{msgpack}, Forbid: sockets},
 		"internal/mprpc": {
 			Internal: []string{"internal/wire", "rpc"}, External: []string{zerolog},
@@ -91,36 +99,53 @@ func housePackages() map[string]Row {
 		"internal/budget":    {Forbid: append([]string{"runtime"}, sockets...)},
 		"internal/metrics":   {Forbid: append([]string{"runtime"}, sockets...)},
 		"internal/compress":  {External: []string{compress}, Forbid: sockets},
-		"router":             {External: []string{xxhash}, Forbid: append(clocks, sockets...)},
+		"router":             {External: []string{xxhash}, Forbid: append([]string{"time", "runtime"}, sockets...)},
 		"router/balance":     {Forbid: append([]string{"sync", "runtime"}, sockets...)},
 		"router/health":      {Forbid: append([]string{"runtime"}, sockets...)},
-		"membership":         {Internal: []string{"transport"}, External: []string{memberlist, msgpack, zerolog}},
+		"membership":         {Internal: []string{"transport", "internal/planted"}, External: []string{memberlist, msgpack, zerolog}},
 		"node": {
-			Internal: []string{"rpc", "router", "router/balance", "router/health", "membership", "transport", "internal/admission", "internal/budget", "internal/compress", "internal/metrics", "internal/mprpc"},
+			Internal: []string{"rpc", "router", "router/balance", "router/health", "membership", "transport", "internal/admission", "internal/budget", "internal/compress", "internal/metrics", "internal/mprpc", "internal/simhook"},
 			External: []string{zerolog, msgpack},
 		},
 		"cmd/meshnode/...": {
-			Internal: []string{"node", "rpc", "router", "membership", "transport", "certs", "cmd/meshnode/..."},
+			Internal: []string{"node", "rpc", "router", "membership", "transport", "certs", "sim/scenario", "sim/report", "internal/exact", "cmd/meshnode/..."},
 			External: []string{cobra, pflag, zerolog, msgpack, isatty, term, progress},
 		},
-		"internal/proctest":        {Internal: []string{"node", "rpc", "router", "membership", "transport", "certs"}},
+		"internal/exact":           {External: []string{wazero}, Forbid: []string{"net", "net/http/...", "net/rpc/...", "crypto/tls"}},
+		"internal/exact/sockaddr":  {},
+		"internal/exact/embed":     {Internal: []string{"internal/exact"}},
+		"internal/exact/simulator": {Internal: []string{"sim/scenario"}},
+		"internal/proctest":        {Internal: []string{"node", "rpc", "router", "membership", "transport", "certs"}, Tests: []string{"sim"}},
 		"internal/proctest/worker": {Internal: []string{"node", "rpc", "membership"}, External: []string{zerolog}},
-		"sim/scenario":             {},
-		"sim/report":               {Internal: []string{"sim/scenario"}, Forbid: sockets},
-		"internal/archtest":        {},
-		"examples/...":             {Internal: []string{"node", "rpc"}},
+		"internal/planted":         {Forbid: append(clocks, sockets...)},
+		"internal/simhook":         {Internal: []string{"router", "internal/planted"}, Forbid: append([]string{"time", "runtime"}, sockets...)},
+		"internal/simtime":         {Forbid: sockets},
+		"internal/simnet":          {Forbid: []string{"net/http/...", "net/rpc/...", "net/smtp", "crypto/tls", "os/exec", "os/signal"}},
+		"sim": {
+			Internal: []string{"node", "rpc", "router", "membership", "internal/planted", "internal/simhook", "internal/simnet", "internal/simtime"},
+			External: []string{zerolog},
+			Forbid:   []string{"net", "net/http/...", "net/rpc/...", "crypto/tls", "os/exec"},
+		},
+		"sim/scenario": {
+			Internal: []string{"sim", "node", "rpc", "router", "membership", "internal/planted", "internal/simnet", "internal/simtime"},
+			External: []string{yaml, zerolog},
+			Forbid:   []string{"net", "net/http/...", "net/rpc/...", "crypto/tls", "os/exec"},
+		},
+		"sim/report":        {Internal: []string{"sim/scenario"}, Forbid: sockets},
+		"internal/archtest": {},
+		"examples/...":      {Internal: []string{"node", "rpc"}},
 	}
 }
 
 func houseBans() []Ban {
 	const seam = "every socket and every name look-up goes through transport.Network"
 	const logger = "a library writes to the zerolog.Logger it was given"
-	programs := []string{"cmd/...", "examples/...", "bench/...", "internal/proctest/worker"}
+	programs := []string{"cmd/...", "examples/...", "bench/...", "internal/proctest/worker", "internal/exact/embed", "internal/exact/simulator"}
 	seams := []string{"transport", "internal/proctest", "bench/..."}
 	return []Ban{
 		{Import: "net", NotIn: seams, Why: seam, Names: []string{
 			"Listen*", "Dial*", "Lookup*", "Resolve*", "Resolver", "DefaultResolver", "FileConn", "FileListener",
-		}},
+		}, Except: []string{"Listener"}},
 		{Import: "crypto/tls", NotIn: seams, Why: seam, Names: []string{"Dial*", "Listen"}},
 		{
 			Import: "time", In: []string{"internal/wire"}, Why: "a pure package has no clock of its own",

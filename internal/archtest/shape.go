@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"go/ast"
 	"path"
+	"slices"
 	"strings"
 )
 
@@ -29,9 +30,9 @@ func checkShape(r Rules, p *Package) []Problem {
 	return out
 }
 
-// checkTests finds tests that wait by the wall clock and tests that may skip themselves. time.Sleep inside
-// synctest.Test is allowed: there it moves a virtual clock.
-func checkTests(p *Package) []Problem {
+// checkTests finds tests that wait by the wall clock and tests that may skip themselves. time.Sleep in what is handed
+// to a package of r.Virtual is allowed: there it moves a virtual clock.
+func checkTests(r Rules, p *Package) []Problem {
 	var out []Problem
 	for _, f := range p.Files {
 		names := importNames(f)
@@ -41,7 +42,7 @@ func checkTests(p *Package) []Problem {
 				continue
 			}
 			if f.Test() {
-				out = append(out, sleeps(f, names, fn)...)
+				out = append(out, sleeps(r, f, names, fn)...)
 			}
 			out = append(out, skips(f, names, fn)...)
 		}
@@ -49,13 +50,13 @@ func checkTests(p *Package) []Problem {
 	return out
 }
 
-func sleeps(f *File, names map[string]string, fn *ast.FuncDecl) []Problem {
+func sleeps(r Rules, f *File, names map[string]string, fn *ast.FuncDecl) []Problem {
 	var out []Problem
 	ast.Inspect(fn, func(node ast.Node) bool {
 		switch node := node.(type) {
 		case *ast.CallExpr:
 			imported, _ := selector(names, node.Fun)
-			return imported != "testing/synctest"
+			return !slices.Contains(r.Virtual, imported)
 		case *ast.SelectorExpr:
 			if imported, name := selector(names, node); imported == "time" && name == "Sleep" {
 				text := "time.Sleep in a test: wait for the condition, or use testing/synctest"

@@ -84,10 +84,21 @@ const (
 	rollDouble
 	rollReorder
 	rollLate
+	rollAnswer   // delay of a reset that answers a segment
+	rollOpen     // delay of the first packet of a stream
+	rollOpenLoss // its loss
+	rollAccept   // delay of the answer to that
+	rollAcceptLoss
+	rollKinds
 )
 
+// rollBits is how many bits tell the kinds apart; a seq has the others.
+const rollBits = 4
+
+const _ = uint(1<<rollBits - rollKinds) // so many kinds fit
+
 // roll is the random number for one decision about number seq on a link.
-func roll(link, seq, what uint64) uint64 { return mix(link ^ mix(seq<<4|what)) }
+func roll(link, seq, what uint64) uint64 { return mix(link ^ mix(seq<<rollBits|what)) }
 
 // chance tells whether something of the given probability happens.
 func chance(p float64, r uint64) bool { return p > 0 && unit(r) < p }

@@ -27,13 +27,25 @@
 //
 // A stream is what TCP makes of the same links: nothing is lost or reordered, but
 // a lost segment comes a retransmission later, and behind a cut nothing comes
-// until a retransmission falls into the time after it. A host that is killed
-// resets its streams, as a kernel does for a process; one that loses its power
-// says nothing, and who sends to it learns so only when it is up again.
+// until a retransmission falls into the time after it (200 ms after the first try,
+// then twice as long each time, at most a minute). What was not read when a reset
+// comes is lost, which TCP allows. A host that is killed resets its streams; one
+// that loses its power says nothing, and who sends to it learns so only when it is
+// up again, at the same address. A reset that a cut loses is not sent again: the
+// other end learns of it by what it sends itself.
+//
+// # Processes that end
+//
+// A Stack is one process's. What is under way to a process that ends is refused
+// (streams) or lost (packets); what it has sent arrives. Waits in it end with
+// net.ErrClosed. Errors are those of package net: *net.OpError around net.ErrClosed,
+// a deadline's error, or the system's number.
 //
 // # Limits
 //
 // Acknowledgements are not simulated: a stream's sender is not held up by a cut
-// in the other direction. A host that is paused stops at its next use of the
-// network, not between two instructions: timers that touch no socket go on.
+// in the other direction, and gives up never. A host that is paused stops at its
+// next use of the network, not between two instructions: timers that touch no
+// socket go on, and Close and deadlines are no use. The order of packets that
+// several goroutines send on one link at the same instant is theirs.
 package simnet

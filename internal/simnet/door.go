@@ -2,6 +2,7 @@ package simnet
 
 import (
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 )
@@ -68,6 +69,14 @@ func sooner(a, b time.Time) time.Time {
 
 // passed tells whether a deadline, if there is one, is over.
 func passed(deadline, now time.Time) bool { return !deadline.IsZero() && !now.Before(deadline) }
+
+// netAddr is an address as package net has it.
+func netAddr(network string, addr netip.AddrPort) net.Addr {
+	if network == "udp" {
+		return net.UDPAddrFromAddrPort(addr)
+	}
+	return net.TCPAddrFromAddrPort(addr)
+}
 
 // opError is how package net reports what happened on a socket.
 func opError(op, network string, local, remote net.Addr, err error) error {

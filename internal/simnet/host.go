@@ -77,7 +77,7 @@ func (h *Host) Boot() *Stack {
 	h.dark = false
 	s := &Stack{
 		host: h, listeners: map[uint16]*listener{}, packets: map[uint16]*packetConn{}, conns: map[*conn]struct{}{},
-		port: firstEphemeral,
+		port: firstEphemeral, addr: h.addr,
 	}
 	h.stack = s
 	h.net.noteLocked(EventHost, h.name, "boot", 0, nil)
@@ -89,7 +89,7 @@ func (h *Host) Boot() *Stack {
 func (h *Host) Move(addr netip.Addr) {
 	h.net.mu.Lock()
 	defer h.net.mu.Unlock()
-	if other := h.net.byAddr[addr]; other != nil && other != h || h.stack != nil {
+	if other := h.net.byAddr[addr]; other != nil && other != h || h.stack != nil || !addr.IsValid() {
 		panic("simnet: move of a running host, or to a taken address")
 	}
 	h.addr = addr
@@ -115,10 +115,10 @@ func (h *Host) end(dark bool) {
 		h.net.noteLocked(EventHost, h.name, kind, 0, nil)
 	}
 	h.net.mu.Unlock()
-	h.Resume()
 	if s != nil {
 		s.end(!dark)
 	}
+	h.Resume() // after the end: a process that was frozen does nothing more
 }
 
 // Pause freezes the process at its next use of the network, until Resume.
@@ -172,14 +172,20 @@ func (h *Host) SetSlow(d time.Duration) {
 // Work is what a process does before something that takes it time: it waits while
 // the host is frozen, and as long as a slow host takes.
 func (h *Host) Work() {
+	h.awaitThaw()
+	if slow := h.Slow(); slow > 0 {
+		time.Sleep(slow)
+	}
+}
+
+// awaitThaw waits while the host is frozen, whatever else happens: a frozen process
+// notices nothing.
+func (h *Host) awaitThaw() {
 	for {
 		h.pace.mu.Lock()
-		thaw, slow := h.pace.thaw, h.pace.slow
+		thaw := h.pace.thaw
 		h.pace.mu.Unlock()
 		if thaw == nil {
-			if slow > 0 {
-				time.Sleep(slow)
-			}
 			return
 		}
 		<-thaw
@@ -239,6 +245,8 @@ type Stack struct {
 	conns     map[*conn]struct{}
 	opened    []*conn // in the order of opening; some may be closed
 	port      uint16  // the next to hand out
+	addr      netip.Addr
+	dark      bool // it ended with its machine's power
 }
 
 // Host is where the process runs.
@@ -248,14 +256,14 @@ func (s *Stack) Host() *Host { return s.host }
 // tells the other ends.
 func (s *Stack) end(polite bool) {
 	s.host.net.mu.Lock()
-	s.dead = true
+	s.dead, s.dark = true, !polite
 	listeners, packets, conns := s.listeners, s.packets, s.conns
 	s.listeners, s.packets, s.conns = nil, nil, nil
 	opened := s.opened
 	s.opened = nil
 	s.host.net.mu.Unlock()
 	for _, l := range listeners {
-		l.shut()
+		l.shut(polite)
 	}
 	for _, p := range packets {
 		p.shut()

@@ -8,7 +8,7 @@ import (
 // perfect one.
 type Link struct {
 	Latency   Dist    // one way
-	Loss      float64 // of packets, 0 to 1; on streams a loss costs a retransmission
+	Loss      float64 // of packets, 0 to 1; on streams a loss costs a retransmission, and 1 is a cut
 	Duplicate float64 // of packets, 0 to 1
 	Reorder   float64 // of packets, 0 to 1: they are held back by up to Jitter
 	Jitter    time.Duration
@@ -115,7 +115,8 @@ func (n *Net) resolveLocked(from, to *Host) Link {
 
 // openLocked tells whether anything passes from one host to another.
 func (n *Net) openLocked(from, to *Host) bool {
-	return !n.linkLocked(from, to).rules.Cut
+	rules := &n.linkLocked(from, to).rules
+	return !rules.Cut && rules.Loss < 1
 }
 
 // occupyLocked puts size bytes on the line and gives how long they wait for
@@ -129,4 +130,38 @@ func (l *link) occupyLocked(now time.Time, size int) time.Duration {
 	}
 	l.free = l.free.Add(time.Duration(float64(size) / float64(l.rules.Bandwidth) * float64(time.Second)))
 	return l.free.Sub(now)
+}
+
+// HalfOpen makes the streams that there are now between two hosts carry nothing
+// any more, in either direction, without either end being told: as when a
+// firewall forgets them. New ones are not affected.
+func (n *Net) HalfOpen(a, b *Host) {
+	for _, c := range n.between(a, b) {
+		c.out.silence()
+		c.in.silence()
+	}
+}
+
+// Reset resets the streams that there are now between two hosts, at both ends.
+func (n *Net) Reset(a, b *Host) {
+	for _, c := range n.between(a, b) {
+		c.out.reset()
+		c.in.reset()
+	}
+}
+
+// between gives the ends at a of the streams between two hosts.
+func (n *Net) between(a, b *Host) []*conn {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if a.stack == nil {
+		return nil
+	}
+	var found []*conn
+	for _, c := range a.stack.opened {
+		if _, open := a.stack.conns[c]; open && c.out.to.host == b {
+			found = append(found, c)
+		}
+	}
+	return found
 }

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"slices"
 	"syscall"
 	"time"
 )
@@ -30,7 +29,7 @@ func (s *Stack) bindLocked(network, addr string, taken func(uint16) bool) (netip
 		return at, fmt.Errorf("listen %s %s: %w", network, addr, err)
 	}
 	fail := func(err error) (netip.AddrPort, error) {
-		return at, opError("listen", network, nil, net.UDPAddrFromAddrPort(at), err)
+		return at, opError("listen", network, nil, netAddr(network, at), err)
 	}
 	switch {
 	case s.dead:
@@ -85,13 +84,15 @@ func (l *listener) Close() error {
 		delete(l.stack.listeners, l.addr.Port())
 	}
 	n.mu.Unlock()
-	if !l.shut() {
+	if !l.shut(true) {
 		return opError("close", "tcp", l.Addr(), nil, net.ErrClosed)
 	}
 	return nil
 }
 
-func (l *listener) shut() bool {
+// shut closes the listener, unless that was done. polite says that the kernel lives
+// and tells who waits to be accepted.
+func (l *listener) shut(polite bool) bool {
 	l.mu.Lock()
 	if l.closed {
 		l.mu.Unlock()
@@ -102,7 +103,7 @@ func (l *listener) shut() bool {
 	l.endLocked()
 	l.mu.Unlock()
 	for _, c := range waiting {
-		c.abandon(true)
+		c.abandon(polite)
 	}
 	return true
 }
@@ -120,145 +121,4 @@ func (l *listener) offer(c *conn) bool {
 	l.waiting = append(l.waiting, c)
 	l.cond.Broadcast()
 	return true
-}
-
-// firstRetry is when an opening that got no answer is tried again, after which
-// the time doubles.
-const firstRetry = time.Second
-
-// Dial implements transport.Network. Where nothing passes, in either direction,
-// it tries again as TCP does until ctx ends.
-func (s *Stack) Dial(ctx context.Context, addr string) (net.Conn, error) {
-	to, err := netip.ParseAddrPort(addr)
-	if err != nil {
-		return nil, fmt.Errorf("dial tcp %s: %w", addr, err)
-	}
-	fail := func(err error) (net.Conn, error) {
-		return nil, opError("dial", "tcp", nil, net.TCPAddrFromAddrPort(to), err)
-	}
-	for retry := firstRetry; ; retry *= 2 {
-		a := s.attempt(to)
-		if !pause(ctx, a.wait) {
-			return fail(dialError(ctx.Err()))
-		}
-		if a.answered {
-			c, err := s.connect(to)
-			if err != nil {
-				return fail(err)
-			}
-			if c != nil {
-				return c, nil
-			}
-		}
-		if !pause(ctx, retry) {
-			return fail(dialError(ctx.Err()))
-		}
-	}
-}
-
-// dialError is what a dial that ran out of time says.
-func dialError(err error) error {
-	if err == context.DeadlineExceeded {
-		return os.ErrDeadlineExceeded
-	}
-	return err
-}
-
-// pause waits for d, and tells whether ctx let it.
-func pause(ctx context.Context, d time.Duration) bool {
-	if ctx.Err() != nil {
-		return false
-	}
-	if d <= 0 {
-		return true
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// attempt is one try of an opening.
-type attempt struct {
-	wait     time.Duration // a round trip, if there is an answer
-	answered bool
-}
-
-// attempt sends the first packet of a stream, and tells when the answer is there.
-func (s *Stack) attempt(to netip.AddrPort) attempt {
-	n := s.host.net
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	host := n.byAddr[to.Addr()]
-	if s.dead || host == nil || host.addr != to.Addr() || host.dark {
-		return attempt{answered: s.dead}
-	}
-	there, back := n.linkLocked(s.host, host), n.linkLocked(host, s.host)
-	there.conns++
-	seq := there.conns | 1<<63 // streams and packets draw from numbers of their own
-	a := attempt{
-		wait: there.rules.Latency.Draw(roll(there.hash, seq, rollDelay)) + back.rules.Latency.Draw(roll(back.hash, seq, rollDelay)),
-	}
-	lost := chance(there.rules.Loss, roll(there.hash, seq, rollLoss)) || chance(back.rules.Loss, roll(back.hash, seq, rollLoss))
-	a.answered = !lost && !there.rules.Cut && !back.rules.Cut
-	n.noteLocked(EventDial, s.host.name, host.name, there.conns, nil)
-	if !a.answered {
-		a.wait = 0
-	}
-	return a
-}
-
-// connect makes the stream of an opening that was answered. Without error and
-// stream there was no room.
-func (s *Stack) connect(to netip.AddrPort) (net.Conn, error) {
-	n := s.host.net
-	n.mu.Lock()
-	host := n.byAddr[to.Addr()]
-	if s.dead {
-		n.mu.Unlock()
-		return nil, net.ErrClosed
-	}
-	var l *listener
-	if host != nil && host.addr == to.Addr() && host.stack != nil {
-		l = host.stack.listeners[to.Port()]
-	}
-	if l == nil {
-		n.noteLocked(EventRefused, s.host.name, to.String(), 0, nil)
-		n.mu.Unlock()
-		return nil, os.NewSyscallError("connect", syscall.ECONNREFUSED)
-	}
-	near, far := n.pairLocked(s, l.stack, netip.AddrPortFrom(s.host.addr, s.freePortLocked()), to)
-	s.keepLocked(near)
-	l.stack.keepLocked(far)
-	n.mu.Unlock()
-	if !l.offer(far) {
-		far.abandon(false)
-		near.abandon(false)
-		return nil, nil
-	}
-	return near, nil
-}
-
-// Resolve implements transport.Network.
-func (s *Stack) Resolve(ctx context.Context, host string) ([]netip.Addr, error) {
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return []netip.Addr{ip}, nil
-	}
-	n := s.host.net
-	n.mu.Lock()
-	answer, ok := n.names[host]
-	n.mu.Unlock()
-	switch {
-	case !pause(ctx, answer.delay):
-		return nil, &net.DNSError{Err: "i/o timeout", Name: host, IsTimeout: true}
-	case !ok:
-		return nil, &net.DNSError{Err: "no such host", Name: host, IsNotFound: true}
-	case answer.err != nil:
-		return nil, &net.DNSError{Err: answer.err.Error(), Name: host, IsTemporary: true}
-	}
-	return slices.Clone(answer.addrs), nil
 }

@@ -53,17 +53,20 @@ const (
 //
 // Invariant: hosts never go; a host's addresses in byAddr are those it has and
 // those it had, so that what is sent to an old one is lost, not misdelivered.
+// Stalled are the pipes that hold segments back.
 type Net struct {
 	cfg Config
 
 	mu      sync.Mutex
 	hosts   []*Host
 	byAddr  map[netip.Addr]*Host
+	byName  map[string]*Host
 	names   map[string]name
 	links   map[linkKey]*link
 	rules   []ruled
 	ruleID  RuleID
-	version int // of rules
+	version int    // of rules
+	pipes   uint64 // made so far
 	stalled map[*pipe]struct{}
 }
 
@@ -77,7 +80,7 @@ type name struct {
 // New makes a network without hosts.
 func New(cfg Config) *Net {
 	return &Net{
-		cfg: cfg, byAddr: map[netip.Addr]*Host{}, names: map[string]name{}, links: map[linkKey]*link{},
+		cfg: cfg, byAddr: map[netip.Addr]*Host{}, byName: map[string]*Host{}, names: map[string]name{}, links: map[linkKey]*link{},
 		stalled: map[*pipe]struct{}{},
 	}
 }
@@ -90,8 +93,11 @@ func (n *Net) Host(name string, addr netip.Addr) *Host {
 	if other := n.byAddr[addr]; other != nil {
 		panic(fmt.Sprintf("simnet: %s is the address of %s", addr, other.name))
 	}
+	if n.byName[name] != nil {
+		panic(fmt.Sprintf("simnet: there is a host %s already", name))
+	}
 	h := &Host{net: n, name: name, addr: addr, hash: hashOf(name)}
-	n.byAddr[addr] = h
+	n.byAddr[addr], n.byName[name] = h, h
 	n.hosts = append(n.hosts, h)
 	return h
 }
@@ -119,7 +125,7 @@ func (n *Net) Hosts() []*Host {
 func (n *Net) SetName(host string, delay time.Duration, err error, addrs ...netip.Addr) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.names[host] = name{addrs: addrs, delay: delay, err: err}
+	n.names[host] = name{addrs: slices.Clone(addrs), delay: delay, err: err}
 }
 
 // noteLocked tells the trace. The caller holds mu, so that events have an order.
@@ -142,12 +148,21 @@ func (n *Net) rulesChanged() {
 	n.mu.Unlock()
 }
 
-// retryLocked looks again at the streams that wait behind a cut.
+// retryLocked looks again at the streams that wait behind a cut, in the order in
+// which they were made, so that it is the same in each run.
 func (n *Net) retryLocked() {
+	var free []*pipe
 	for p := range n.stalled {
-		if n.passesLocked(p) {
+		switch {
+		case p.from.dark: // nobody is there to send it again
+			p.goDarkLocked()
+		case n.passesLocked(p):
 			delete(n.stalled, p)
-			p.resumeLocked(n.linkLocked(p.from.host, p.to.host))
+			free = append(free, p)
 		}
+	}
+	slices.SortFunc(free, func(a, b *pipe) int { return cmp.Compare(a.id, b.id) })
+	for _, p := range free {
+		p.resumeLocked()
 	}
 }

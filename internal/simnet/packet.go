@@ -6,12 +6,16 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"syscall"
 	"time"
 )
 
 // packetRoom is how many datagrams wait for one socket, those under way
 // included; more are lost, as a full socket buffer loses them.
 const packetRoom = 4096
+
+// maxDatagram is the most bytes that UDP carries over IPv4.
+const maxDatagram = 65507
 
 // packetConn is a datagram socket.
 //
@@ -21,10 +25,10 @@ type packetConn struct {
 	stack *Stack
 	addr  netip.AddrPort
 
-	in     inbox
-	order  uint64
-	closed bool
-	readBy time.Time
+	in              inbox
+	order           uint64
+	closed          bool
+	readBy, writeBy time.Time
 }
 
 // datagram is one under way, or arrived.
@@ -106,8 +110,11 @@ func (p *packetConn) WriteTo(b []byte, to net.Addr) (int, error) {
 	if !ok {
 		return 0, opError("write", "udp", p.LocalAddr(), to, net.InvalidAddrError("not a UDP address"))
 	}
-	if err := p.awaitTurn(); err != nil {
-		return 0, err
+	switch err := p.awaitTurn(); {
+	case err != nil:
+		return 0, opError("write", "udp", p.LocalAddr(), to, err)
+	case len(b) > maxDatagram:
+		return 0, opError("write", "udp", p.LocalAddr(), to, os.NewSyscallError("sendto", syscall.EMSGSIZE))
 	}
 	p.stack.host.count(func(t *Traffic) { t.Packets++; t.PacketBytes += uint64(len(b)) })
 	addr := udp.AddrPort()
@@ -122,8 +129,11 @@ func (p *packetConn) awaitTurn() error {
 	for !p.closed && p.stack.host.stopped() {
 		p.waitLocked(time.Time{})
 	}
-	if p.closed {
-		return opError("write", "udp", p.LocalAddr(), nil, net.ErrClosed)
+	switch {
+	case p.closed:
+		return net.ErrClosed
+	case passed(p.writeBy, time.Now()):
+		return os.ErrDeadlineExceeded
 	}
 	return nil
 }
@@ -225,17 +235,24 @@ func (p *packetConn) shut() error {
 func (p *packetConn) LocalAddr() net.Addr { return net.UDPAddrFromAddrPort(p.addr) }
 
 // SetReadDeadline implements net.PacketConn.
-func (p *packetConn) SetReadDeadline(t time.Time) error {
+func (p *packetConn) SetReadDeadline(t time.Time) error { return p.setDeadlines(t, &p.readBy) }
+
+// SetDeadline implements net.PacketConn.
+func (p *packetConn) SetDeadline(t time.Time) error { return p.setDeadlines(t, &p.readBy, &p.writeBy) }
+
+// SetWriteDeadline implements net.PacketConn. A write waits for nothing but the end
+// of a pause; it fails after the deadline all the same.
+func (p *packetConn) SetWriteDeadline(t time.Time) error { return p.setDeadlines(t, &p.writeBy) }
+
+func (p *packetConn) setDeadlines(t time.Time, deadlines ...*time.Time) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.readBy = t
+	if p.closed {
+		return opError("set", "udp", p.LocalAddr(), nil, net.ErrClosed)
+	}
+	for _, d := range deadlines {
+		*d = t
+	}
 	p.cond.Broadcast()
 	return nil
 }
-
-// SetDeadline implements net.PacketConn.
-func (p *packetConn) SetDeadline(t time.Time) error { return p.SetReadDeadline(t) }
-
-// SetWriteDeadline implements net.PacketConn; a write to a datagram socket waits
-// for nothing that a deadline could cut short.
-func (p *packetConn) SetWriteDeadline(time.Time) error { return nil }

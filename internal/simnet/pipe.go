@@ -4,7 +4,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"syscall"
 	"time"
 )
 
@@ -15,26 +14,33 @@ const (
 	// retransmit is how long TCP waits for an acknowledgement at first; then
 	// twice as long each time.
 	retransmit = 200 * time.Millisecond
+	// mostRetransmit bounds the wait for one retransmission that is drawn ahead: the
+	// link may be better by then. (Three seconds in all.)
+	mostRetransmit = 1600 * time.Millisecond
 	// gossipMark is the first byte of memberlist's streams.
 	gossipMark = 244
 )
 
 // segment is what one write put on its way.
 type segment struct {
-	due time.Time
-	b   []byte // empty: the end of the stream
+	due  time.Time
+	seq  uint64
+	b    []byte // empty: the end of the stream
+	seen bool   // the host has worked on it: who reads it in pieces is as slow as who does not
 }
 
 // pipe is one direction of a stream.
 //
 // Invariant: segments are due in the order of the queue; those behind a cut are
-// in held, and become due when it is gone. Net.mu is taken before the door's.
+// in held, and become due when it is gone. Nothing goes past held. Net.mu is taken
+// before the door's; gone, held and silent change under both.
 type pipe struct {
 	door
 	net      *Net
 	from, to *Stack
 	back     *pipe // the other direction
 	hash     uint64
+	id       uint64
 
 	queue    []segment
 	held     []segment
@@ -42,8 +48,9 @@ type pipe struct {
 	size     int       // bytes in queue and held
 	seq      uint64
 	last     time.Time // when the last one is due
-	gossip   bool
+	gossip   bool      // under Net.mu
 
+	writing bool // a Write is under way; the next one waits, so that they do not mix
 	done    bool // the writer has closed
 	gone    bool // the reader has closed
 	silent  bool // nothing arrives, and nobody is told
@@ -74,7 +81,8 @@ func (e *ending) set(err error, at time.Time) {
 }
 
 func (n *Net) pipeLocked(from, to *Stack, number uint64) *pipe {
-	p := &pipe{net: n, from: from, to: to, hash: mix(n.linkLocked(from.host, to.host).hash ^ number<<20)}
+	n.pipes++
+	p := &pipe{net: n, from: from, to: to, id: n.pipes, hash: mix(n.linkLocked(from.host, to.host).hash ^ number<<20)}
 	p.init()
 	return p
 }
@@ -102,18 +110,26 @@ func (p *pipe) read(b []byte) (int, error) {
 			until = sooner(until, p.readEnd.at)
 		}
 		if len(p.queue) > 0 {
-			due := p.queue[0].due
-			if !due.After(now) {
-				ok, again := p.to.host.admit(now)
-				if ok {
-					return p.takeLocked(b)
-				}
-				due = again
+			again := p.admitLocked(&p.queue[0], now)
+			if again.IsZero() {
+				return p.takeLocked(b)
 			}
-			until = sooner(until, due)
+			until = sooner(until, again)
 		}
 		p.waitLocked(until)
 	}
+}
+
+// admitLocked tells when to look again whether the host gets at a segment; zero
+// if it does now.
+func (p *pipe) admitLocked(s *segment, now time.Time) (again time.Time) {
+	if s.due.After(now) {
+		return s.due
+	}
+	if !s.seen {
+		s.seen, again = p.to.host.admit(now)
+	}
+	return again
 }
 
 // takeLocked reads from the first segment.
@@ -136,20 +152,27 @@ func (p *pipe) takeLocked(b []byte) (int, error) {
 	return n, nil
 }
 
+// write sends bytes; those of one call stay together.
 func (p *pipe) write(b []byte) (n int, err error) {
-	for n < len(b) {
-		room, err := p.awaitRoom(len(b) - n)
-		if err != nil {
-			return n, err
-		}
+	room, err := p.awaitRoom(len(b), false)
+	if err != nil {
+		return 0, err
+	}
+	defer p.endWrite()
+	for len(b) > n {
 		p.put(b[n : n+room])
-		n += room
+		if n += room; n < len(b) {
+			if room, err = p.awaitRoom(len(b)-n, true); err != nil {
+				return n, err
+			}
+		}
 	}
 	return n, nil
 }
 
-// awaitRoom waits until some of want bytes have room, and tells how many.
-func (p *pipe) awaitRoom(want int) (int, error) {
+// awaitRoom waits until some of want bytes have room, and tells how many. It takes
+// the turn to write, unless the caller has it.
+func (p *pipe) awaitRoom(want int, mine bool) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for {
@@ -164,7 +187,8 @@ func (p *pipe) awaitRoom(want int) (int, error) {
 			return 0, p.sendEnd.err
 		case passed(p.writeBy, now):
 			return 0, os.ErrDeadlineExceeded
-		case p.size < pipeRoom:
+		case (mine || !p.writing) && (want == 0 || p.size < pipeRoom):
+			p.writing = true
 			return min(want, pipeRoom-p.size), nil
 		}
 		until := p.writeBy
@@ -175,118 +199,17 @@ func (p *pipe) awaitRoom(want int) (int, error) {
 	}
 }
 
-// put sends bytes, or the end of the stream if there are none.
-func (p *pipe) put(b []byte) {
-	n, now := p.net, time.Now()
-	n.mu.Lock()
-	link := n.linkLocked(p.from.host, p.to.host)
+// endWrite lets the next Write have its turn.
+func (p *pipe) endWrite() {
 	p.mu.Lock()
-	refused := p.putLocked(link, b, now)
-	p.mu.Unlock()
-	n.mu.Unlock()
-	if !refused.IsZero() {
-		p.back.endReader(syscall.ECONNRESET, refused)
-	}
-}
-
-// putLocked is put under both mutexes. It tells when the other host's reset is
-// there, if it answers with one.
-func (p *pipe) putLocked(link *link, b []byte, now time.Time) (refused time.Time) {
-	n := p.net
-	p.seq++
-	if p.seq == 1 && len(b) > 0 && b[0] == gossipMark {
-		p.gossip, p.back.gossip = true, true
-		p.from.host.count(func(t *Traffic) { t.GossipStreams++ })
-	}
-	p.account(len(b))
-	n.noteLocked(EventSegment, p.from.host.name, p.to.host.name, p.seq, b)
-	p.size += len(b)
-	s := segment{b: append([]byte(nil), b...)}
-	switch {
-	case p.silent:
-	case p.gone && !p.to.dead: // the reader has closed: its kernel answers so
-		return p.refuseLocked(link, now)
-	case !n.passesLocked(p):
-		if len(p.held) == 0 {
-			p.heldFrom = now
-		}
-		p.held = append(p.held, s)
-		n.stalled[p] = struct{}{}
-	case p.to.dead:
-		return p.refuseLocked(link, now)
-	default:
-		p.sendLocked(link, s, now)
-	}
-	return time.Time{}
-}
-
-// passesLocked tells whether the pipe's segments get to the other host, be it to
-// the process that opened the stream or to a kernel that knows nothing of it.
-func (n *Net) passesLocked(p *pipe) bool {
-	return n.openLocked(p.from.host, p.to.host) && !p.to.host.dark
-}
-
-// sendLocked gives a segment the time at which it is due.
-func (p *pipe) sendLocked(link *link, s segment, now time.Time) {
-	due := now.Add(link.occupyLocked(now, len(s.b)) + link.rules.Latency.Draw(roll(p.hash, p.seq, rollDelay)))
-	for again := retransmit; again < maxDelay && chance(link.rules.Loss, roll(p.hash, p.seq, rollLoss+uint64(again))); again *= 2 {
-		due = due.Add(again)
-	}
-	if due.Before(p.last) {
-		due = p.last
-	}
-	s.due, p.last = due, due
-	p.queue = append(p.queue, s)
-	if len(p.queue) == 1 {
-		p.cond.Broadcast()
-	}
-}
-
-// resumeLocked sends what was held up: at the first retransmission from now on.
-// The caller holds Net.mu.
-func (p *pipe) resumeLocked(link *link) {
-	p.mu.Lock()
-	refused := p.releaseLocked(link)
-	p.mu.Unlock()
-	if !refused.IsZero() {
-		p.back.endReader(syscall.ECONNRESET, refused)
-	}
-}
-
-// releaseLocked is resumeLocked under both mutexes; see putLocked.
-func (p *pipe) releaseLocked(link *link) (refused time.Time) {
-	now, at := time.Now(), p.heldFrom
-	for again := retransmit; at.Before(now); again = min(2*again, maxDelay) {
-		at = at.Add(again)
-	}
-	held := p.held
-	p.held = nil
-	if p.to.dead {
-		return p.refuseLocked(link, at)
-	}
-	for _, s := range held {
-		p.sendLocked(link, s, at)
-	}
-	return time.Time{}
-}
-
-// refuseLocked has the other host answer with a reset, and tells when it is
-// here: the caller tells the reading end of the other direction, whose door is
-// not to be taken under this one.
-func (p *pipe) refuseLocked(link *link, now time.Time) time.Time {
-	at := now.Add(2 * link.rules.Latency.Draw(roll(p.hash, p.seq, rollDelay)))
-	p.sendEnd.set(syscall.ECONNRESET, at)
+	defer p.mu.Unlock()
+	p.writing = false
 	p.cond.Broadcast()
-	return at
 }
 
-// account counts bytes as sent.
-func (p *pipe) account(size int) {
-	p.from.host.count(func(t *Traffic) {
-		if p.gossip {
-			t.GossipBytes += uint64(size)
-		} else {
-			t.MeshBytes += uint64(size)
-		}
-	})
+func (p *pipe) setDeadline(deadline *time.Time, t time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	*deadline = t
+	p.cond.Broadcast()
 }

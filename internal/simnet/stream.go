@@ -1,6 +1,7 @@
 package simnet
 
 import (
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -14,9 +15,9 @@ type conn struct {
 	local, remote netip.AddrPort
 }
 
-// pairLocked makes both ends of a stream.
-func (n *Net) pairLocked(a, b *Stack, at, to netip.AddrPort) (near, far *conn) {
-	number := n.linkLocked(a.host, b.host).conns
+// pairLocked makes both ends of a stream, of which number is that of its opening
+// on its link.
+func (n *Net) pairLocked(a, b *Stack, at, to netip.AddrPort, number uint64) (near, far *conn) {
 	there, back := n.pipeLocked(a, b, 2*number), n.pipeLocked(b, a, 2*number+1)
 	there.back, back.back = back, there
 	return &conn{in: back, out: there, stack: a, local: at, remote: to},
@@ -35,8 +36,9 @@ func (c *conn) Write(b []byte) (int, error) {
 	return n, c.wrap("write", err)
 }
 
-// Close implements net.Conn. The other end reads what was written before; if
-// something was left unread here, it is reset instead, as TCP does it.
+// Close implements net.Conn. It waits for nothing. The other end reads what was
+// written before; if something was left unread here, it is reset instead, as TCP
+// does it, and loses what it has not read yet.
 func (c *conn) Close() error {
 	c.forget()
 	unread, ok := c.in.closeReader()
@@ -49,8 +51,18 @@ func (c *conn) Close() error {
 
 // CloseWrite ends the outgoing direction only.
 func (c *conn) CloseWrite() error {
+	if c.closed() {
+		return c.wrap("close", net.ErrClosed)
+	}
 	c.out.closeWriter(false)
 	return nil
+}
+
+// closed tells whether Close was called, or the process has ended.
+func (c *conn) closed() bool {
+	c.in.mu.Lock()
+	defer c.in.mu.Unlock()
+	return c.in.gone
 }
 
 // abandon ends the stream for a process that is gone; polite tells the other end.
@@ -88,52 +100,23 @@ func (c *conn) RemoteAddr() net.Addr { return net.TCPAddrFromAddrPort(c.remote) 
 
 // SetDeadline implements net.Conn.
 func (c *conn) SetDeadline(t time.Time) error {
-	_ = c.SetReadDeadline(t)
-	return c.SetWriteDeadline(t)
+	return errors.Join(c.SetReadDeadline(t), c.SetWriteDeadline(t))
 }
 
 // SetReadDeadline implements net.Conn.
 func (c *conn) SetReadDeadline(t time.Time) error {
-	c.in.setDeadline(&c.in.readBy, t)
-	return nil
+	return c.setDeadline(c.in, &c.in.readBy, t)
 }
 
 // SetWriteDeadline implements net.Conn.
 func (c *conn) SetWriteDeadline(t time.Time) error {
-	c.out.setDeadline(&c.out.writeBy, t)
+	return c.setDeadline(c.out, &c.out.writeBy, t)
+}
+
+func (c *conn) setDeadline(p *pipe, deadline *time.Time, t time.Time) error {
+	if c.closed() {
+		return c.wrap("set", net.ErrClosed)
+	}
+	p.setDeadline(deadline, t)
 	return nil
-}
-
-// HalfOpen makes the streams that there are now between two hosts carry nothing
-// any more, in either direction, without either end being told: as when a
-// firewall forgets them. New ones are not affected.
-func (n *Net) HalfOpen(a, b *Host) {
-	for _, c := range n.between(a, b) {
-		c.out.silence()
-		c.in.silence()
-	}
-}
-
-// Reset resets the streams that there are now between two hosts, at both ends.
-func (n *Net) Reset(a, b *Host) {
-	for _, c := range n.between(a, b) {
-		c.out.reset()
-		c.in.reset()
-	}
-}
-
-// between gives the ends at a of the streams between two hosts.
-func (n *Net) between(a, b *Host) []*conn {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if a.stack == nil {
-		return nil
-	}
-	var found []*conn
-	for _, c := range a.stack.opened {
-		if _, open := a.stack.conns[c]; open && c.out.to.host == b {
-			found = append(found, c)
-		}
-	}
-	return found
 }

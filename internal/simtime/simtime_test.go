@@ -1,15 +1,17 @@
-package simtime
+package simtime_test
 
 import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/meshnode/meshnode/internal/simtime"
 )
 
 func TestRun(t *testing.T) {
 	real := time.Now()
 	var took time.Duration
-	if err := Run(func() {
+	if err := simtime.Run(func() {
 		start := time.Now()
 		time.Sleep(24 * time.Hour)
 		took = time.Since(start)
@@ -22,23 +24,23 @@ func TestRun(t *testing.T) {
 }
 
 func TestPanicsAndDeadlocksAreErrors(t *testing.T) {
-	if err := Run(func() { panic("oh no") }); err == nil || !strings.Contains(err.Error(), "oh no") {
+	if err := simtime.Run(func() { panic("oh no") }); err == nil || !strings.Contains(err.Error(), "oh no") {
 		t.Errorf("got %v", err)
 	}
-	if err := Run(func() { <-make(chan int) }); err == nil || !strings.Contains(err.Error(), "deadlock") {
+	if err := simtime.Run(func() { <-make(chan int) }); err == nil || !strings.Contains(err.Error(), "deadlock") {
 		t.Errorf("got %v", err)
 	}
 }
 
 // A real wait stops virtual time, and the watchdog says so.
 func TestStall(t *testing.T) {
-	release, seen := make(chan struct{}), make(chan *Stalled, 1)
-	w := Watch(200*time.Millisecond, func(s *Stalled) {
+	release, seen := make(chan struct{}), make(chan *simtime.Stalled, 1)
+	w := simtime.Watch(200*time.Millisecond, func(s *simtime.Stalled) {
 		seen <- s
 		close(release)
 	})
 	defer w.Stop()
-	err := Run(func() {
+	err := simtime.Run(func() {
 		defer w.Pulse()()
 		time.Sleep(time.Second)
 		<-release // made outside: not durably blocked

@@ -21,6 +21,10 @@ func (r *run) playScript(ctx context.Context) {
 	}
 }
 
+// halfOpenLasts is how long connections that carry nothing any more may be in use:
+// until a keepalive ends them.
+const halfOpenLasts = 30 * time.Second
+
 // halts tells whether a fault hits processes rather than links.
 func halts(do string) bool {
 	switch do {
@@ -33,18 +37,21 @@ func halts(do string) bool {
 // act does one thing, and sees to it that it ends.
 func (r *run) act(ctx context.Context, a *act) {
 	involved := a.nodes
-	if a.do == "partition" || a.do == "isolate" || a.do == "cut" || a.do == "link" {
+	if !halts(a.do) {
 		involved = append(append([]int(nil), a.nodes...), r.others(a)...)
 	}
 	r.record(a)
-	lasting := a.until > 0 || a.do == "stop"
+	lasting := a.until > 0 || a.do == "stop" || a.do == "half-open"
 	r.truth.begin(involved, lasting, halts(a.do), time.Now())
 	undo := r.begin(a)
 	if !lasting {
 		return
 	}
 	r.acts.Go(func() {
-		if a.until > 0 {
+		switch {
+		case a.do == "half-open":
+			_ = sleep(ctx, halfOpenLasts)
+		case a.until > 0:
 			_ = sleep(ctx, time.Until(r.start.Add(a.until)))
 		}
 		if undo != nil {

@@ -101,10 +101,3 @@ func (c *checker) report() (broken []Broken, checked []Checked) {
 	}
 	return broken, checked
 }
-
-// any tells whether something broke.
-func (c *checker) any() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return len(c.order) > 0
-}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
@@ -36,12 +37,23 @@ func Parse(r io.Reader) (*Scenario, error) {
 		if errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("%w: it is empty", ErrScenario)
 		}
-		return nil, fmt.Errorf("%w: %s", ErrScenario, yaml.FormatError(err, false, true))
+		return nil, fmt.Errorf("%w: %s", ErrScenario, placed(err))
 	}
 	if err := dec.Decode(&Scenario{}); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%w: more than one document", ErrScenario)
 	}
 	return s, s.Validate()
+}
+
+// placed gives an error of the YAML library with its place in words.
+func placed(err error) string {
+	text := yaml.FormatError(err, false, false)
+	var line, column int
+	if n, _ := fmt.Sscanf(text, "[%d:%d]", &line, &column); n == 2 {
+		_, what, _ := strings.Cut(text, "] ")
+		return fmt.Sprintf("line %d, column %d: %s", line, column, what)
+	}
+	return text
 }
 
 // Write writes a scenario as YAML that Parse reads.

@@ -79,8 +79,13 @@ func (r *run) impostor(i int) {
 	r.acts.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), impostorTimeout)
 		defer cancel()
+		within := r.scenario.Profile.DetectionTime(r.cluster.Len())
+		well := !r.truth.hit(i, within, time.Now())
 		err := r.cluster.Impostor(ctx, i)
 		r.trace.note("impostor", r.cluster.Member(i).Name, "")
+		if !well || r.truth.hit(i, within, time.Now()) {
+			return // who is not there may be replaced
+		}
 		r.check.check(InvName, errors.Is(err, membership.ErrNameTaken), "a second %s got %v; want %v",
 			r.cluster.Member(i).Name, err, membership.ErrNameTaken)
 	})

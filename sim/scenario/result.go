@@ -99,7 +99,7 @@ type Series struct {
 	P50Ms        []float64 `json:"p50_ms"`       // of those answered in the interval; 0: none
 	P99Ms        []float64 `json:"p99_ms"`       //
 	MaxMs        []float64 `json:"max_ms"`       //
-	Moved        []int     `json:"moved"`        // partitions whose owner changed in the interval
+	Moved        []int     `json:"moved"`        // partitions whose owner changed in the interval, by a node's table on average
 	GossipPerSec []float64 `json:"gossip_per_s"` // bytes sent by each live node per second
 }
 

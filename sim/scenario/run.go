@@ -11,7 +11,6 @@ import (
 
 	"github.com/rs/zerolog"
 
-	"github.com/meshnode/meshnode/internal/simtime"
 	"github.com/meshnode/meshnode/node"
 	"github.com/meshnode/meshnode/router"
 	"github.com/meshnode/meshnode/sim"
@@ -216,13 +215,15 @@ func (r *run) atTheEnd() {
 	r.series.resources()
 	r.tables.rebuild()
 	r.cluster.Close()
-	time.Sleep(leftoverGrace)
-	left := r.cluster.Leftovers(leftoverGrace)
+	grace := leftoverGrace + 2*r.scenario.Profile.DetectionTime(r.cluster.Len())
+	time.Sleep(grace)
+	left := r.cluster.Leftovers(grace)
 	r.check.check(InvLeftover, len(left) == 0, "%d processes: %v", len(left), firstOf(left))
 }
 
 // leftoverGrace is how long goroutines may outlive their process: memberlist's
-// end a few probe intervals later.
+// end a few probe intervals later. Timers of its suspicions, which are as long as a
+// detection, hold the process's memory until they fire.
 const leftoverGrace = 3 * time.Minute
 
 func firstOf(list []string) string {
@@ -230,41 +231,6 @@ func firstOf(list []string) string {
 		return ""
 	}
 	return list[0]
-}
-
-// progressPeriod is how often Options.Progress is called.
-const progressPeriod = 100 * time.Millisecond
-
-// bubble runs f in virtual time, and tells from outside how far it is.
-func (o *Options) bubble(s *Scenario, f func()) error {
-	stalled := o.Stalled
-	if stalled == nil {
-		stalled = func(err error, stacks []byte) { panic(err.Error() + "\n" + string(stacks)) }
-	}
-	w := simtime.Watch(o.Stall, func(s *simtime.Stalled) { stalled(s, s.Stacks) })
-	defer w.Stop()
-	if o.Progress != nil && simtime.Virtual {
-		end := make(chan struct{})
-		var telling sync.WaitGroup
-		telling.Go(func() {
-			ticker := time.NewTicker(progressPeriod)
-			defer ticker.Stop()
-			for {
-				select {
-				case <-ticker.C:
-					o.Progress(w.At(), s.Duration.D())
-				case <-end:
-					return
-				}
-			}
-		})
-		defer telling.Wait()
-		defer close(end)
-	}
-	return simtime.Run(func() {
-		defer w.Pulse()()
-		f()
-	})
 }
 
 // versions describe the program.

@@ -18,7 +18,6 @@ type sampler struct {
 	done   sync.WaitGroup
 	gossip map[int]uint64 // bytes sent by each node until the last sample
 
-	mu         sync.Mutex
 	series     Series
 	calmAgreed time.Time // when all agreed for the first time since calm; zero: not yet
 	calmFor    time.Time // the calm that calmAgreed belongs to
@@ -226,7 +225,7 @@ func (s *sampler) append(l *look) {
 	x.Calls, x.Failed = append(x.Calls, t.ended), append(x.Failed, t.failed)
 	x.P50Ms, x.P99Ms = append(x.P50Ms, quantile(t.millis, 0.5)), append(x.P99Ms, quantile(t.millis, 0.99))
 	x.MaxMs = append(x.MaxMs, quantile(t.millis, 1))
-	x.Moved = append(x.Moved, s.run.tables.takeMoved())
+	x.Moved = append(x.Moved, s.run.tables.takeMoved(l.live))
 	x.GossipPerSec = append(x.GossipPerSec, l.gossip)
 }
 

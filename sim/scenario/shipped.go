@@ -35,11 +35,27 @@ func Shipped(name string) (*Scenario, error) {
 	return Parse(bytes.NewReader(text))
 }
 
-// Source gives the file of a scenario that comes with the product.
+// alias is another name for split-brain.
+const alias = "partition"
+
+// Source gives the file of a scenario that comes with the product. "partition" is
+// another name for split-brain.
 func Source(name string) ([]byte, error) {
+	if name == alias {
+		name = "split-brain"
+	}
 	text, err := shippedFiles.ReadFile(path.Join(shippedFolder, name+".yaml"))
 	if err != nil {
 		return nil, fmt.Errorf("%w: there is none called %q; there are %s", ErrScenario, name, strings.Join(Names(), ", "))
 	}
 	return text, nil
+}
+
+//go:embed template.yaml
+var templateFile embed.FS
+
+// Template is a scenario in YAML with every setting explained.
+func Template() []byte {
+	text, _ := templateFile.ReadFile("template.yaml") // embedded, so it is there
+	return text
 }

@@ -24,7 +24,8 @@ type tables struct {
 	changes        int
 	moved          uint64
 	required       uint64
-	interval       int // partitions moved since the last sample
+	seen           int // partitions that moved in the nodes' tables since the last sample, in sum
+	interval       int // the same between tables that all agreed on
 }
 
 type nodeTables struct {
@@ -43,6 +44,31 @@ func (t *tables) published(i int, old, next *router.Table) {
 	if next.Len() <= old.Len() {
 		t.dropped(i, old, next)
 	}
+	if t.run.cluster.Len() > mostAccounts || old.Len() == 0 {
+		return
+	}
+	if moves, err := next.Diff(old); err == nil {
+		t.mu.Lock()
+		t.seen += len(moves)
+		t.mu.Unlock()
+	}
+}
+
+// mostAccounts is up to how many nodes what moves is counted by each node's table;
+// with more, by the tables that all agree on.
+const mostAccounts = 24
+
+// takeMoved gives how many partitions have moved since the last time: in the table of
+// a node, on average, or between the tables that all agreed on.
+func (t *tables) takeMoved(live int) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	seen, agreed := t.seen, t.interval
+	t.seen, t.interval = 0, 0
+	if t.run.cluster.Len() > mostAccounts {
+		return agreed
+	}
+	return seen / max(live, 1)
 }
 
 // dropped looks at members that a node does not count among the owners any more.
@@ -112,17 +138,58 @@ func (r *run) checkFailover(i int, n *node.Node, table *router.Table, info *rpc.
 		r.check.looked(InvFailover)
 		return
 	}
-	for _, owner := range table.Owners(info.Partition, standIns, nil) {
-		if owner == n.Name() {
-			break
+	caller, _ := r.index(info.Peer)
+	healthy := r.wellBefore(i, caller, n.Name(), table, info.Partition, now)
+	if before := r.tables.before(i, now); healthy != "" && before != nil {
+		healthy = r.wellBefore(i, caller, n.Name(), before, info.Partition, now)
+	}
+	r.check.check(InvFailover, healthy == "", "%s served key %q in the place of %s, which is well (called by %s)",
+		n.Name(), key, healthy, info.Peer)
+}
+
+// wellBefore names an owner that a stand-in should not have passed by; empty if there
+// is none. A table of before the stand-in owned more gives none either.
+func (r *run) wellBefore(i, caller int, name string, table *router.Table, partition uint32, now time.Time) string {
+	for _, owner := range table.Owners(partition, standIns, nil) {
+		if owner == name {
+			return ""
 		}
-		if j, ok := r.index(owner); ok && !r.truth.troubled(j, failoverSlack, now) && r.reachable(i, j) {
-			r.check.broke(InvFailover, "%s served key %q in the place of %s, which is well (called by %s)",
-				n.Name(), key, owner, info.Peer)
-			return
+		if j, ok := r.index(owner); ok && r.well(i, j, now) && r.knows(i, j) && r.knows(caller, j) {
+			return owner
 		}
 	}
-	r.check.looked(InvFailover)
+	return ""
+}
+
+// knows tells whether node i knows the process of node j and where it is: who was
+// started again, or moved, is still its former process for those who have not heard.
+func (r *run) knows(i, j int) bool {
+	n, other := r.cluster.Node(i), r.cluster.Node(j)
+	if n == nil || other == nil {
+		return false
+	}
+	seen, ok := n.Members().Find(other.Name())
+	own, joined := other.Members().Find(other.Name())
+	return ok && joined && seen.Addr == own.Addr && seen.Boot == own.Boot
+}
+
+// before gives the table that a node had until a moment ago: a call may have been
+// admitted by it, and have waited for a sign of life since.
+func (t *tables) before(i int, now time.Time) *router.Table {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	nt := t.nodes[i]
+	if nt == nil || now.Sub(nt.at) > failoverSlack {
+		return nil
+	}
+	return nt.before
+}
+
+// well tells whether node i has no reason to pass node j by: j has joined a while ago,
+// was not in trouble since, and the two reach each other.
+func (r *run) well(i, j int, now time.Time) bool {
+	ready, since := r.cluster.Member(j).Ready()
+	return ready && now.Sub(since) > failoverSlack && !r.truth.troubled(j, failoverSlack, now) && r.reachable(i, j)
 }
 
 // standIns is how many owners of a partition may serve it, the first included.
@@ -201,13 +268,4 @@ func (t *tables) rebuild() {
 	moves, err := table.Diff(fresh)
 	t.run.check.check(InvMoves, err == nil && len(moves) == 0 && fresh.Fingerprint() == table.Fingerprint(),
 		"the table differs from one made of its members in %d partitions (%v)", len(moves), err)
-}
-
-// takeMoved gives what has moved since the last time.
-func (t *tables) takeMoved() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	n := t.interval
-	t.interval = 0
-	return n
 }
