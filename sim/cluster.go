@@ -272,7 +272,10 @@ func (c *Cluster) Close() {
 	c.tasks.Wait()
 }
 
+// id tells this cluster's goroutines from those of others in the same program.
+func (c *Cluster) id() string { return fmt.Sprintf("%p/", c) }
+
 // labelled runs f with a label that the goroutines which it starts inherit.
 func (c *Cluster) labelled(m *Member, f func(context.Context)) {
-	pprof.Do(context.Background(), pprof.Labels(processLabel, m.label()), f)
+	pprof.Do(context.Background(), pprof.Labels(processLabel, c.id()+m.label()), f)
 }

@@ -48,7 +48,7 @@ func (c *Cluster) Leftovers(grace time.Duration) []string {
 		return nil
 	}
 	var found []string
-	for process, stacks := range goroutinesByProcess() {
+	for process, stacks := range goroutinesByProcess(c.id()) {
 		if _, ended := gone[process]; ended {
 			found = append(found, fmt.Sprintf("%s left %s", process, strings.Join(stacks, "; ")))
 		}
@@ -71,12 +71,13 @@ func (c *Cluster) Ended() int {
 	return len(c.ended)
 }
 
-// goroutinesByProcess gives, for each process, how many goroutines are where.
-func goroutinesByProcess() map[string][]string {
+// goroutinesByProcess gives, for each process of a cluster, how many goroutines are
+// where.
+func goroutinesByProcess(id string) map[string][]string {
 	var b bytes.Buffer
 	_ = pprof.Lookup("goroutine").WriteTo(&b, 1) // a buffer takes everything
 	found := map[string][]string{}
-	label := regexp.MustCompile(`"` + processLabel + `":"([^"]+)"`)
+	label := regexp.MustCompile(`"` + processLabel + `":"` + id + `([^"]+)"`)
 	for _, record := range strings.Split(b.String(), "\n\n") {
 		m := label.FindStringSubmatch(record)
 		if m == nil {

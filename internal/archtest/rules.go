@@ -57,6 +57,7 @@ func House() Rules {
 		BadNames: []string{"util", "common", "helper", "manager"},
 		MaxLines: 400,
 		Exceptions: []Exception{
+			{Rule: "skip", File: "sim/scenario/lab_test.go", Name: "noBubbles", Why: "bubbles of testing/synctest can crash the race detector (golang/go issue 76691)"},
 			{Rule: "skip", File: "cmd/meshnode/sim_test.go", Name: "noBubbles", Why: "bubbles of testing/synctest can crash the race detector (golang/go issue 76691)"},
 			{Rule: "skip", File: "internal/exact/lab_test.go", Name: "slow", Why: "-short leaves out building for wasip1"},
 			{Rule: "skip", File: "internal/exact/replay_test.go", Name: "TestReplay", Why: "under -race it takes minutes"},

@@ -37,7 +37,7 @@ func Parse(r io.Reader) (*Scenario, error) {
 		if errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("%w: it is empty", ErrScenario)
 		}
-		return nil, fmt.Errorf("%w: %s", ErrScenario, placed(err))
+		return nil, fmt.Errorf("%w: %s", ErrScenario, placed(err, text))
 	}
 	if err := dec.Decode(&Scenario{}); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%w: more than one document", ErrScenario)
@@ -45,13 +45,22 @@ func Parse(r io.Reader) (*Scenario, error) {
 	return s, s.Validate()
 }
 
-// placed gives an error of the YAML library with its place in words.
-func placed(err error) string {
+// placed gives an error of the YAML library with its place in words. Errors of values
+// with a text of their own say no place, but quote the value: it is looked for.
+func placed(err error, file []byte) string {
 	text := yaml.FormatError(err, false, false)
 	var line, column int
 	if n, _ := fmt.Sscanf(text, "[%d:%d]", &line, &column); n == 2 {
 		_, what, _ := strings.Cut(text, "] ")
 		return fmt.Sprintf("line %d, column %d: %s", line, column, what)
+	}
+	if _, rest, ok := strings.Cut(text, `"`); ok {
+		value, _, _ := strings.Cut(rest, `"`)
+		for i, l := range strings.Split(string(file), "\n") {
+			if value != "" && strings.Contains(l, value) {
+				return fmt.Sprintf("line %d: %s", i+1, text)
+			}
+		}
 	}
 	return text
 }

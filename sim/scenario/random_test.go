@@ -7,6 +7,7 @@ import (
 )
 
 func TestRandomHolds(t *testing.T) {
+	noBubbles(t)
 	first, n := uint64(1), uint64(10)
 	if text := os.Getenv("FUZZ"); text != "" {
 		n, _ = strconv.ParseUint(text, 10, 64)

@@ -21,6 +21,7 @@ timeline:
 `
 
 func TestQuick(t *testing.T) {
+	noBubbles(t)
 	s, err := Parse(strings.NewReader(quick))
 	if err != nil {
 		t.Fatal(err)

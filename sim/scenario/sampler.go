@@ -19,8 +19,8 @@ type sampler struct {
 	gossip map[int]uint64 // bytes sent by each node until the last sample
 
 	series     Series
-	calmAgreed time.Time // when all agreed for the first time since calm; zero: not yet
-	calmFor    time.Time // the calm that calmAgreed belongs to
+	mu         sync.Mutex
+	calmFor    time.Time // under mu: since when nothing was wrong, when all agreed last
 	converged  []float64 // seconds
 	detected   []float64
 	first      []float64
@@ -158,8 +158,7 @@ func (s *sampler) agreement(l *look, now time.Time) {
 		return
 	}
 	if agreed {
-		if s.calmFor != since {
-			s.calmFor, s.calmAgreed = since, now
+		if s.agreeSince(since) {
 			s.converged = append(s.converged, now.Sub(since).Seconds())
 		}
 		s.run.check.looked(InvAgreement)

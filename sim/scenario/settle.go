@@ -43,7 +43,19 @@ func (r *run) settle(ctx context.Context) {
 
 // agreedSince tells whether all have agreed since a time.
 func (s *sampler) agreedSince(since time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.calmFor.Equal(since)
+}
+
+// agreeSince notes that all agree, in the calm that began at a time. It tells whether
+// that is new.
+func (s *sampler) agreeSince(since time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first := !s.calmFor.Equal(since)
+	s.calmFor = since
+	return first
 }
 
 // isAliveMissing tells whether what is missing from a table is a live node.

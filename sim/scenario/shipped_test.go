@@ -4,6 +4,7 @@ import "testing"
 
 // Every scenario that is shipped holds.
 func TestShipped(t *testing.T) {
+	noBubbles(t)
 	for _, name := range Names() {
 		t.Run(name, func(t *testing.T) {
 			s, err := Shipped(name)
