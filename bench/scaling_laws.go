@@ -127,7 +127,15 @@ func meshLaws(rows []simRow) ([]law, error) {
 
 	b.fitBeyond("one returns: until all route by it", "s", "q(N) + %.3f log2 N", of(func(r *simRow) float64 { return r.Join }), quietFor, rounds)
 	joining := b.fit("one returns: datagrams of a node", "B", "%.0f R(N)", of(func(r *simRow) float64 { return r.JoinBytes }), repeats)
-	b.fit("one returns: streams of all", "B", "%.0f N + %.2f N^2", of(func(r *simRow) float64 { return r.JoinStreams }), linear, square)
+	asking := b.fit("one returns: nodes that fetch its list", "", "%.3g N^2, at most N", of(func(r *simRow) float64 {
+		if r.Nodes < 100 {
+			return 0 // hardly ever one
+		}
+		return r.Askers
+	}), square)
+	b.derived("one returns: streams of all", "B", "(8 + 4 of the above) lists", points{}, func(n float64) float64 {
+		return (listsOfReturn + listsOfSearch*min(n, asking(n))) * syncing(n) / 2
+	})
 	b.derived("one is new: streams of all", "B", "5/2 of a push/pull", points{}, func(n float64) float64 { return listsOfJoin / 2 * syncing(n) })
 	b.derived("joins that datagrams carry", "1/s", "the busiest second / a return", points{}, func(n float64) float64 { return mostGossip(n) / joining(n) })
 

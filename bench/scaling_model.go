@@ -67,6 +67,17 @@ func mostGossip(float64) float64 {
 // whether it is in.
 const listsOfJoin = 5.0
 
+// Lists that move when a process returns: eight of its own join, in which it takes
+// two exchanges, one of them sent by itself; and four for each node that looks for
+// the lost member after it is back and before that node has heard, three of them
+// sent by the one that returned: the node asks for the list, joins, and asks again.
+const (
+	listsOfReturn   = 8.0
+	listsOfReturner = 1.0
+	listsOfSearch   = 4.0
+	listsToAsker    = 3.0
+)
+
 // largestShare is the bound of a member's partitions over the average: with the
 // default slack, rounded to the nearest, at least 1.
 func largestShare(members, partitions float64) float64 {

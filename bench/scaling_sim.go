@@ -29,16 +29,16 @@ type simRow struct {
 	SyncRate    float64 `json:"sync_bytes_s"`   // of a node
 
 	// One crash after the other, and the return of the same node: means.
-	Crashes     int     `json:"crashes"`
-	First       float64 `json:"first_s"`      // until one node has dropped it
-	All         float64 `json:"all_s"`        // until all have
-	FirstErr    float64 `json:"first_err"`    // standard error of the mean
-	AllErr      float64 `json:"all_err"`      //
-	CrashBytes  float64 `json:"crash_bytes"`  // datagrams of a node beyond the idle ones
-	Join        float64 `json:"join_s"`       // from the start of one until all route by it
-	JoinBytes   float64 `json:"join_bytes"`   // datagrams of a node beyond the idle ones
-	JoinStreams float64 `json:"join_streams"` // bytes of gossip's streams in the whole mesh
-	WallS       float64 `json:"wall_s"`       // of the measurement
+	Crashes    int     `json:"crashes"`
+	First      float64 `json:"first_s"`     // until one node has dropped it
+	All        float64 `json:"all_s"`       // until all have
+	FirstErr   float64 `json:"first_err"`   // standard error of the mean
+	AllErr     float64 `json:"all_err"`     //
+	CrashBytes float64 `json:"crash_bytes"` // datagrams of a node beyond the idle ones
+	Join       float64 `json:"join_s"`      // from the start of one until all route by it
+	JoinBytes  float64 `json:"join_bytes"`  // datagrams of a node beyond the idle ones
+	Askers     float64 `json:"join_askers"` // nodes that fetched its list, because they had lost it
+	WallS      float64 `json:"wall_s"`      // of the measurement
 }
 
 // simRun measures one size.
@@ -179,6 +179,7 @@ func (r *simRun) changes() error {
 		first, all = append(first, f), append(all, a)
 
 		before, start = r.sent(), time.Now()
+		own := r.c.Member(i).Traffic().GossipBytes
 		if err := r.c.Boot(i); err != nil {
 			return err
 		}
@@ -188,15 +189,16 @@ func (r *simRun) changes() error {
 		if err != nil {
 			return err
 		}
+		lists := float64(r.c.Member(i).Traffic().GossipBytes-own) / (r.row.SyncBytes / 2)
+		r.row.Askers += max(0, lists-listsOfReturner) / listsToAsker
 		join = append(join, time.Since(start).Seconds())
 		if err := r.quiet(); err != nil {
 			return err
 		}
 		r.row.JoinBytes += r.beyondIdle(before, start, others+1)
-		r.row.JoinStreams += float64(r.sent().GossipBytes-before.GossipBytes) - r.row.SyncRate*(others+1)*time.Since(start).Seconds()
 	}
 	if n := float64(r.crashes); n > 0 {
-		r.row.CrashBytes, r.row.JoinBytes, r.row.JoinStreams = r.row.CrashBytes/n, r.row.JoinBytes/n, r.row.JoinStreams/n
+		r.row.CrashBytes, r.row.JoinBytes, r.row.Askers = r.row.CrashBytes/n, r.row.JoinBytes/n, r.row.Askers/n
 		r.row.First, r.row.FirstErr = meanOf(first)
 		r.row.All, r.row.AllErr = meanOf(all)
 		r.row.Join, _ = meanOf(join)

@@ -28,7 +28,7 @@ func TestSimulatedNodesKeepToTheFunctions(t *testing.T) {
 		t.Errorf("dropped by the first after %v s, by all after %v; the suspicion takes %v", r.First, r.All, suspicion(nodes))
 	case r.FormPeak > 1.02*mostGossip(nodes):
 		t.Errorf("%v B in a second, want at most %v", r.FormPeak, mostGossip(nodes))
-	case r.FormBytes <= 0 || r.CrashBytes <= 0 || r.JoinBytes <= 0 || r.Join <= 0 || r.SyncBytes <= 0 || r.JoinStreams <= 0:
+	case r.FormBytes <= 0 || r.CrashBytes <= 0 || r.JoinBytes <= 0 || r.Join <= 0 || r.SyncBytes <= 0:
 		t.Errorf("some figure is missing: %+v", r)
 	}
 }

@@ -45,7 +45,7 @@ func madeUp() []simRow {
 			QuietS: 5, IdleBytes: 104, IdlePackets: 2, SyncBytes: 70 + 186*n, SyncEvery: pushPullEvery(nodes).Seconds(),
 			SyncRate: (70 + 186*n) / pushPullEvery(nodes).Seconds(), Crashes: 1, First: dropping(n),
 			All: dropping(n) + 0.03*rounds(n), CrashBytes: 180 * retransmits(n), Join: quietFor(n) + 0.08*rounds(n),
-			JoinBytes: 200 * retransmits(n), JoinStreams: 800*n + n*n,
+			JoinBytes: 200 * retransmits(n), Askers: n * n / 1e6,
 		})
 	}
 	return rows
@@ -65,7 +65,7 @@ func TestLawsOfMadeUpRows(t *testing.T) {
 	}
 	for name, want := range map[string]float64{
 		"push/pull of a node": (70 + 186e5) / 390, "a crash: until all have": 22 + 10 + 0.03*math.Log2(1e5),
-		"one returns: streams of all": 800e5 + 1e10,
+		"one returns: streams of all": (8 + 4*1e4) * (70 + 186e5) / 2,
 	} {
 		if got := far[name]; math.Abs(got-want) > 1e-6*want {
 			t.Errorf("%s at 100,000: %v, want %v", name, got, want)
