@@ -55,8 +55,8 @@ func runHere(_ context.Context, s *scenario.Scenario, opts scenario.Options) (*s
 // manyNodes is from how many nodes on memory is given for time.
 const (
 	manyNodes   = 100
-	simGC       = 400     // percent
-	simMemory   = 5 << 30 // bytes, beyond which the collector works harder
+	simGC       = 400      // percent
+	simMemory   = 23 << 28 // bytes (5.75 GiB), beyond which the collector works harder
 	barColumns  = 24
 	bytesBuffer = 1 << 20
 )
