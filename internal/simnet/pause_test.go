@@ -172,7 +172,7 @@ func TestTraffic(t *testing.T) {
 		w.send(other, "answer")
 		w.send(far, "12345")
 		w.post(w.packets(w.a), w.packets(w.b), "123456")
-		if got, want := w.a.host.Traffic(), (Traffic{Packets: 1, PacketBytes: 6, GossipBytes: 2, MeshBytes: 4}); got != want {
+		if got, want := w.a.host.Traffic(), (Traffic{Packets: 1, PacketBytes: 6, GossipBytes: 2, MeshBytes: 4, GossipStreams: 1}); got != want {
 			w.Errorf("%+v; want %+v", got, want)
 		}
 		if got, want := w.b.host.Traffic(), (Traffic{GossipBytes: 6, MeshBytes: 5}); got != want {
