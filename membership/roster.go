@@ -27,16 +27,17 @@ type past struct {
 // roster is what memberlist's callbacks have told: a copy of its member list
 // that can be read without its locks.
 //
-// Invariant: names are those of live, sorted.
+// Invariant: sorted holds what live holds, by name; what a *Member points to never
+// changes.
 type roster struct {
-	mu    sync.Mutex
-	live  map[string]Member
-	names []string
-	past  map[string]past
+	mu     sync.Mutex
+	live   map[string]*Member
+	sorted []*Member
+	past   map[string]past
 }
 
 func newRoster() *roster {
-	return &roster{live: map[string]Member{}, past: map[string]past{}}
+	return &roster{live: map[string]*Member{}, past: map[string]past{}}
 }
 
 // toMember copies what memberlist knows of a node. Metadata that cannot be
@@ -66,29 +67,35 @@ func (r *roster) set(m Member, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	m.Since = now
-	old, ok := r.live[m.Name]
+	at, ok := r.findLocked(m.Name)
 	if !ok {
-		at, _ := slices.BinarySearch(r.names, m.Name)
-		r.names = slices.Insert(r.names, at, m.Name)
-	} else if old.Boot == m.Boot {
-		m.Since = old.Since
+		r.sorted = slices.Insert(r.sorted, at, &m)
+	} else {
+		if old := r.sorted[at]; old.Boot == m.Boot {
+			m.Since = old.Since
+		}
+		r.sorted[at] = &m
 	}
-	r.live[m.Name] = m
+	r.live[m.Name] = &m
 	delete(r.past, m.Name)
+}
+
+// findLocked tells where in sorted a name stands or would stand.
+func (r *roster) findLocked(name string) (at int, ok bool) {
+	return slices.BinarySearchFunc(r.sorted, name, func(m *Member, name string) int { return strings.Compare(m.Name, name) })
 }
 
 // end notes that a member is dead or left; memberlist doesn't say which.
 func (r *roster) end(name string, now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m, ok := r.live[name]
+	at, ok := r.findLocked(name)
 	if !ok {
 		return
 	}
+	m := *r.sorted[at]
+	r.sorted = slices.Delete(r.sorted, at, at+1)
 	delete(r.live, name)
-	if at, ok := slices.BinarySearch(r.names, name); ok {
-		r.names = slices.Delete(r.names, at, at+1)
-	}
 	m.Since, m.Health = now, HealthDead
 	r.past[name] = past{Member: m}
 }
@@ -97,9 +104,9 @@ func (r *roster) end(name string, now time.Time) {
 func (r *roster) snapshot() []Member {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	members := make([]Member, len(r.names))
-	for i, name := range r.names {
-		members[i] = r.live[name]
+	members := make([]Member, len(r.sorted))
+	for i, m := range r.sorted {
+		members[i] = *m
 	}
 	return members
 }
@@ -112,17 +119,20 @@ func sortMembers(members []Member) {
 func (r *roster) get(name string) (Member, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m, ok := r.live[name]
-	return m, ok
+	if m, ok := r.live[name]; ok {
+		return *m, true
+	}
+	return Member{}, false
 }
 
 // knows tells whether the roster has exactly this of a member, gone or not.
 func (r *roster) knows(name string, meta Meta) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	m, ok := r.live[name]
-	if !ok {
-		m = r.past[name].Member
+	m := r.live[name]
+	if m == nil {
+		gone := r.past[name].Member
+		m = &gone
 	}
 	return m.Boot == meta.Boot && m.State == meta.State
 }

@@ -90,7 +90,7 @@ func New(cfg Config) (*Node, error) {
 	}
 	n.turns.Store(cfg.RandSeed)
 	n.view.Store(&view{
-		table: table, members: &membership.Snapshot{}, changed: make(chan struct{}),
+		table: table, members: &membership.Snapshot{}, peers: map[string]*peer{}, changed: make(chan struct{}),
 		set: balance.NewSet(nil, cfg.Zone),
 	})
 	n.invoker = rpc.ChainClient(cfg.Client, n.route)

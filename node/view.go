@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -14,7 +15,8 @@ import (
 // view is what the node routes by: the members and the table at one moment.
 // It is immutable; a newer one replaces it.
 //
-// Invariant: changed is closed exactly when a newer view is in place.
+// Invariant: changed is closed exactly when a newer view is in place; peers are of
+// the others of members, each as its member says.
 type view struct {
 	table   *router.Table
 	members *membership.Snapshot
@@ -43,7 +45,7 @@ func (n *Node) onMembers(s *membership.Snapshot) {
 	n.viewMu.Lock()
 	defer n.viewMu.Unlock()
 	old := n.view.Load()
-	n.replaceLocked(old, s, n.peersOf(s, old.peers))
+	n.replaceLocked(old, s, n.peersOf(s, old))
 }
 
 // replaceLocked puts a view of these members in the place of old. The caller
@@ -114,41 +116,75 @@ func (n *Node) servingMembers(v *view) []router.Member {
 // retireTimeout is how long calls to a member that has left may still take.
 const retireTimeout = 5 * time.Second
 
-// peersOf gives the handles of all other members, and lets go of those who are
-// gone or were restarted: at once, so that whoever waits for a dead process
-// learns of it, but gently if the member had said that it leaves.
-func (n *Node) peersOf(s *membership.Snapshot, old map[string]*peer) map[string]*peer {
-	peers := make(map[string]*peer, len(s.Members))
-	for _, m := range s.Members {
-		if m.Name == n.cfg.Name {
-			continue
+// peersOf gives the handles of all other members. Whose membership did not change
+// keeps what it has.
+func (n *Node) peersOf(s *membership.Snapshot, old *view) map[string]*peer {
+	peers := maps.Clone(old.peers)
+	eachChange(old.members.Members, s.Members, func(was, now *membership.Member) {
+		switch {
+		case now == nil:
+			delete(peers, was.Name)
+			n.letGo(old.peers[was.Name])
+		case now.Name != n.cfg.Name:
+			peers[now.Name] = n.peerOf(now, old.peers[now.Name])
 		}
-		addr := m.Addr.String()
-		if p := old[m.Name]; p != nil && p.boot == m.Boot && p.Addr() == addr {
-			peers[m.Name] = &peer{
-				Peer: p.Peer, boot: m.Boot, state: m.State, proof: p.proof, link: p.link, load: loadOf(p.load, &m),
-			}
-			continue
-		}
-		peers[m.Name] = &peer{Peer: n.endpoint.Peer(m.Name, addr), boot: m.Boot, state: m.State, link: &link{health: n.health.Peer()}, load: loadOf(nil, &m)}
-		n.wantProof(peers[m.Name])
-	}
-	for name, p := range old {
-		if now := peers[name]; now != nil && now.Peer == p.Peer {
-			continue
-		}
-		n.health.Remove(p.link.health)
-		if p.state == membership.StateDraining {
-			n.tasks.Go(func() {
-				ctx, cancel := context.WithTimeout(n.ctx, retireTimeout)
-				defer cancel()
-				p.Retire(ctx)
-			})
-			continue
-		}
-		p.Close()
-	}
+	})
 	return peers
+}
+
+// eachChange tells in what two lists of members differ, both sorted by name: was is
+// nil for one who is new, now for one who is gone.
+func eachChange(old, next []membership.Member, tell func(was, now *membership.Member)) {
+	for len(old) > 0 || len(next) > 0 {
+		switch {
+		case len(next) == 0 || len(old) > 0 && old[0].Name < next[0].Name:
+			tell(&old[0], nil)
+			old = old[1:]
+		case len(old) == 0 || next[0].Name < old[0].Name:
+			tell(nil, &next[0])
+			next = next[1:]
+		default:
+			if old[0] != next[0] {
+				tell(&old[0], &next[0])
+			}
+			old, next = old[1:], next[1:]
+		}
+	}
+}
+
+// peerOf gives the handle of a member: with the connections of the old one if it is
+// the same process at the same address, or anew, and then lets go of the old one.
+func (n *Node) peerOf(m *membership.Member, old *peer) *peer {
+	addr := m.Addr.String()
+	if old != nil && old.boot == m.Boot && old.Addr() == addr {
+		return &peer{Peer: old.Peer, boot: m.Boot, state: m.State, proof: old.proof, link: old.link, load: loadOf(old.load, m)}
+	}
+	p := &peer{
+		Peer: n.endpoint.Peer(m.Name, addr), boot: m.Boot, state: m.State,
+		link: &link{health: n.health.Peer()}, load: loadOf(nil, m),
+	}
+	n.wantProof(p)
+	n.letGo(old)
+	return p
+}
+
+// letGo ends what goes to a member that is gone or was restarted: at once, so that
+// whoever waits for a dead process learns of it, but gently if the member had said
+// that it leaves.
+func (n *Node) letGo(p *peer) {
+	if p == nil {
+		return
+	}
+	n.health.Remove(p.link.health)
+	if p.state != membership.StateDraining {
+		p.Close()
+		return
+	}
+	n.tasks.Go(func() {
+		ctx, cancel := context.WithTimeout(n.ctx, retireTimeout)
+		defer cancel()
+		p.Retire(ctx)
+	})
 }
 
 // loadOf gives what is known of a member's load, anew if what it is has changed.
