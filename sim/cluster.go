@@ -69,6 +69,9 @@ func New(cfg Config) (*Cluster, error) {
 	}
 	c := &Cluster{cfg: cfg, tables: simhook.NewTables(), begun: time.Now()}
 	netCfg := simnet.Config{Seed: cfg.Seed, Link: cfg.Link, Trace: cfg.Trace}
+	if cfg.Nodes >= coarseNodes {
+		netCfg.Grain = coarseGrain
+	}
 	c.net = simnet.New(netCfg)
 	for range cfg.Nodes {
 		c.add()

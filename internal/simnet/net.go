@@ -16,6 +16,9 @@ type Config struct {
 	Seed uint64
 	// Link is what each direction between two hosts is like.
 	Link Link
+	// Grain has datagrams arrive at whole multiples of it, rounded up: many at one
+	// moment, which is cheaper to simulate than one after the other. 0: no rounding.
+	Grain time.Duration
 	// Trace is told all that happens, one event after the other. It must return
 	// soon and use nothing of the network. May be nil.
 	Trace func(Event)

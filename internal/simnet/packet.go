@@ -170,6 +170,7 @@ func (s *Stack) send(from, to netip.AddrPort, b []byte) {
 	if chance(l.rules.Reorder, roll(l.hash, seq, rollReorder)) {
 		due = due.Add(time.Duration(unit(roll(l.hash, seq, rollLate)) * float64(l.rules.Jitter)))
 	}
+	due = n.grainOf(due)
 	double := chance(l.rules.Duplicate, roll(l.hash, seq, rollDouble))
 	strip := n.cfg.Strip
 	n.mu.Unlock()
@@ -188,6 +189,14 @@ func (s *Stack) send(from, to netip.AddrPort, b []byte) {
 		n.noteLocked(EventFull, s.host.name, host.name, seq, nil)
 		n.mu.Unlock()
 	}
+}
+
+// grainOf rounds the time of an arrival up to the grain.
+func (n *Net) grainOf(due time.Time) time.Time {
+	if n.cfg.Grain <= 0 {
+		return due
+	}
+	return due.Add(n.cfg.Grain - 1).Truncate(n.cfg.Grain)
 }
 
 // push adds a datagram, and tells whether there was room.

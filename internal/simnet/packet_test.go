@@ -172,3 +172,30 @@ func TestStrip(t *testing.T) {
 		}
 	})
 }
+
+// With a grain datagrams arrive together, at its whole multiples: late by less than
+// one, and never early.
+func TestGrain(t *testing.T) {
+	const grain = 4 * time.Millisecond
+	cfg := Config{Seed: 1, Grain: grain, Link: Link{Latency: Uniform(oneWay, 2*oneWay)}}
+	inWorld(t, cfg, func(w *world) {
+		p, q := w.packets(w.a), w.packets(w.b)
+		start := time.Now()
+		for range 100 {
+			w.post(p, q, "x")
+		}
+		texts, at := w.drain(q)
+		moments := map[time.Duration]int{}
+		for _, one := range at {
+			moments[one.Sub(start)]++
+		}
+		if len(texts) != 100 || len(moments) > 4 || len(moments) < 2 {
+			t.Errorf("%d arrived, at %v", len(texts), moments)
+		}
+		for d := range moments {
+			if d%grain != 0 || d < oneWay || d >= 2*oneWay+grain {
+				t.Errorf("arrived after %v", d)
+			}
+		}
+	})
+}
