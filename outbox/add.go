@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/meshnode/meshnode/internal/disk"
+	"github.com/meshnode/meshnode/internal/redo"
 	"github.com/meshnode/meshnode/rpc"
 )
 
@@ -97,6 +98,8 @@ func (b *Box) write(e *entry, call *rpc.DurableCall) error {
 		id: e.id, key: e.key, method: e.method, metadata: call.Metadata, body: call.Body,
 	}
 	data := r.append(make([]byte, 0, 64+len(e.id)+len(e.key)+len(e.method)+len(call.Body)))
+	b.writes.RLock()
+	defer b.writes.RUnlock()
 	pos, err := b.log.Append(kindCall, data)
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -121,7 +124,7 @@ func refusal(err error) *rpc.Error {
 	switch {
 	case errors.Is(err, disk.ErrFull):
 		code = rpc.ResourceExhausted
-	case errors.Is(err, errTooLarge):
+	case errors.Is(err, redo.ErrTooLarge):
 		code = rpc.InvalidArgument
 	}
 	return &rpc.Error{Code: code, Message: err.Error()}

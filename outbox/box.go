@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/meshnode/meshnode/internal/disk"
 	"github.com/meshnode/meshnode/internal/ledger"
 	"github.com/meshnode/meshnode/internal/redo"
 	"github.com/meshnode/meshnode/rpc"
@@ -21,7 +22,7 @@ var (
 	// ErrStarted: Start was called before.
 	ErrStarted = errors.New("outbox: started already")
 	// ErrInUse: another process has the directory open.
-	ErrInUse = redo.ErrInUse
+	ErrInUse = disk.ErrInUse
 	// ErrCorrupt: a file is damaged in its middle, or was changed.
 	ErrCorrupt = redo.ErrCorrupt
 	// ErrNewerFormat: a file was written by a newer version.
@@ -63,9 +64,11 @@ type Box struct {
 	broken       error
 	closed       bool
 
-	followed    chan struct{} // handlers have enqueued something
 	running     runningCalls
 	checkpoints sync.Mutex // one at a time
+	// writes is held by those who append calls, until index has them; a checkpoint
+	// that begins waits for them.
+	writes sync.RWMutex
 }
 
 // Recovery is what Open found.
@@ -85,7 +88,7 @@ func Open(dir string, cfg Config) (*Box, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Box{dir: dir, cfg: cfg, index: map[string]*entry{}, lanes: map[string]*lane{}, followed: make(chan struct{}, 1)}
+	b := &Box{dir: dir, cfg: cfg, index: map[string]*entry{}, lanes: map[string]*lane{}}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	r := newReplay(b, time.Now())
 	log, found, err := redo.Open(redo.Config{FS: cfg.fs, Dir: filepath.Join(dir, logDir)}, r.record)
@@ -186,7 +189,7 @@ func (b *Box) tidy() {
 		select {
 		case <-t.C:
 			b.forgetFinished(time.Now())
-			b.ledger.Purge(time.Now())
+			b.purge()
 			if b.checkpointDue() {
 				if err := b.Checkpoint(); err != nil {
 					b.cfg.Logger.Error().Err(err).Msg("no checkpoint could be made; the log stays")
@@ -199,3 +202,10 @@ func (b *Box) tidy() {
 }
 
 const tidyEvery = time.Second
+
+// purge forgets what the receiver need not know any more.
+func (b *Box) purge() {
+	if _, err := b.ledger.Purge(b.ctx, time.Now()); err != nil && b.ctx.Err() == nil {
+		b.cfg.Logger.Error().Err(err).Msg("expired calls cannot be forgotten")
+	}
+}

@@ -8,12 +8,13 @@ import (
 	"github.com/meshnode/meshnode/internal/redo"
 )
 
-// moved is where a checkpoint has put a call's records.
+// moved is a call as a checkpoint has it, and where its record was and is now.
 type moved struct {
-	e             *entry
-	from, fromEnd redo.Position // where they were
-	call, end     redo.Position // and are now
-	hasEnd        bool
+	e        *entry
+	from, to redo.Position
+	expires  int64
+	kind     uint8 // of end; 0: it has not ended
+	end      endRecord
 }
 
 // Checkpoint writes down what the box holds, so that the log before it can go. It
@@ -21,7 +22,9 @@ type moved struct {
 func (b *Box) Checkpoint() error {
 	b.checkpoints.Lock()
 	defer b.checkpoints.Unlock()
+	b.writes.Lock() // what was appended before Begin is in index, too, when the list is made
 	cp, err := b.log.Begin()
+	b.writes.Unlock()
 	if err != nil {
 		return fmt.Errorf("outbox: checkpoint: %w", err)
 	}
@@ -30,7 +33,7 @@ func (b *Box) Checkpoint() error {
 	live := make([]moved, 0, len(b.index))
 	for _, e := range b.index {
 		if e.status != writing {
-			live = append(live, moved{e: e, from: e.pos, fromEnd: e.end, hasEnd: e.status != pending})
+			live = append(live, e.movedLocked())
 		}
 	}
 	box := boxRecord{box: b.box, next: b.next}
@@ -42,13 +45,7 @@ func (b *Box) Checkpoint() error {
 	}
 	b.mu.Lock()
 	for i := range live {
-		m := &live[i]
-		if m.e.pos == m.from {
-			m.e.pos = m.call
-		}
-		if m.hasEnd && m.e.end == m.fromEnd {
-			m.e.end = m.end
-		}
+		live[i].e.pos = live[i].to
 	}
 	b.counts.Checkpoints++
 	b.mu.Unlock()
@@ -58,27 +55,42 @@ func (b *Box) Checkpoint() error {
 	return nil
 }
 
+func (e *entry) movedLocked() moved {
+	m := moved{e: e, from: e.pos, expires: e.expires, end: endRecord{
+		seq: e.seq, ended: e.ended, attempts: e.attempts, code: e.code, message: e.message, reply: e.reply,
+	}}
+	switch e.status {
+	case done:
+		m.kind = kindDone
+	case dead:
+		m.kind = kindDead
+	}
+	return m
+}
+
 func (b *Box) writeCheckpoint(cp *redo.Checkpoint, box *boxRecord, live []moved) error {
 	if _, err := cp.Add(kindBox, box.append(nil)); err != nil {
 		return err
 	}
-	copyOf := func(pos redo.Position) (redo.Position, error) {
-		rec, err := b.log.Read(pos, nil)
-		if err != nil {
-			return redo.Position{}, err
-		}
-		return cp.Add(rec.Kind, rec.Data)
-	}
 	for i := range live {
 		m := &live[i]
-		var err error
-		if m.call, err = copyOf(m.from); err != nil {
+		rec, err := b.log.Read(m.from, nil)
+		if err != nil {
 			return err
 		}
-		if m.hasEnd {
-			if m.end, err = copyOf(m.fromEnd); err != nil {
-				return err
-			}
+		call, err := decodeCall(rec.Data)
+		if err != nil {
+			return err
+		}
+		call.expires = m.expires // a dead letter that is tried again has another one
+		if m.to, err = cp.Add(kindCall, call.append(nil)); err != nil {
+			return err
+		}
+		if m.kind == 0 {
+			continue
+		}
+		if _, err := cp.Add(m.kind, m.end.append(nil)); err != nil {
+			return err
 		}
 	}
 	return cp.Commit()

@@ -18,6 +18,7 @@ const (
 	DefaultAttempt     = 5 * time.Second
 	DefaultConcurrency = 256
 	DefaultMaxPending  = 10_000_000
+	DefaultMaxResults  = 100_000
 	DefaultCheckpoint  = 64 << 20
 	DefaultHandover    = 10 * time.Second
 )
@@ -41,6 +42,9 @@ type Config struct {
 	// than a call's expiry the receiver remembers that it has executed it. 0:
 	// DefaultRetention.
 	Retention time.Duration
+	// MaxResults is how many results are kept, in memory; the oldest go first. 0:
+	// DefaultMaxResults.
+	MaxResults int
 	// Attempt is how long one attempt may take. 0: DefaultAttempt.
 	Attempt time.Duration
 	// BackoffMin and BackoffMax bound the pause between attempts, which doubles.
@@ -107,14 +111,17 @@ func (c Config) withDefaults() (Config, error) {
 	if c.BackoffMax < c.BackoffMin {
 		return c, fmt.Errorf("%w: BackoffMax %v is below BackoffMin %v", ErrConfig, c.BackoffMax, c.BackoffMin)
 	}
-	if c.Concurrency < 0 || c.MaxPending < 0 || c.Checkpoint < 0 {
-		return c, fmt.Errorf("%w: Concurrency, MaxPending and Checkpoint cannot be negative", ErrConfig)
+	if c.Concurrency < 0 || c.MaxPending < 0 || c.MaxResults < 0 || c.Checkpoint < 0 {
+		return c, fmt.Errorf("%w: Concurrency, MaxPending, MaxResults and Checkpoint cannot be negative", ErrConfig)
 	}
 	if c.Concurrency == 0 {
 		c.Concurrency = DefaultConcurrency
 	}
 	if c.MaxPending == 0 {
 		c.MaxPending = DefaultMaxPending
+	}
+	if c.MaxResults == 0 {
+		c.MaxResults = DefaultMaxResults
 	}
 	if c.Checkpoint == 0 {
 		c.Checkpoint = DefaultCheckpoint

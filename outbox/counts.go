@@ -36,7 +36,7 @@ type Status struct {
 	Oldest     time.Time `json:"oldest,omitzero"` // when the first of the pending was taken
 	LogBytes   int64     `json:"log_bytes"`
 	Position   string    `json:"position"`          // the end of the log
-	Checkpoint string    `json:"checkpoint"`        // from where a recovery would redo
+	Checkpoint uint64    `json:"checkpoint"`        // the newest; 0: none
 	Holds      int       `json:"holds"`             // partitions
 	Broken     string    `json:"broken,omitempty"`  // why no more is taken
 	Counts     Counts    `json:"counts"`
@@ -49,10 +49,10 @@ func (b *Box) Status() Status {
 	defer b.mu.Unlock()
 	s := Status{
 		Dir: b.dir, Pending: b.pendingCalls, LogBytes: log.Bytes, Position: fmt.Sprint(log.End),
-		Checkpoint: fmt.Sprint(log.From), Counts: b.counts,
+		Checkpoint: log.Checkpoint, Counts: b.counts,
 	}
 	if b.ledger != nil {
-		s.Holds = b.ledger.Holding()
+		s.Holds = b.holds()
 	}
 	if b.broken != nil {
 		s.Broken = b.broken.Error()

@@ -115,15 +115,13 @@ func (b *Box) backoff(tries int) time.Duration {
 // so that a checkpoint misses none.
 func (b *Box) endLocked(e *entry, r *endRecord) {
 	kind := byte(kindDone)
-	e.status, e.ended, e.code, e.message = done, r.ended, r.code, r.message
+	e.status, e.ended, e.code, e.message, e.reply = done, r.ended, r.code, r.message, r.reply
 	if r.code != rpc.OK {
 		kind, e.status = kindDead, dead
 	}
-	pos, err := b.log.Lazy(kind, r.append(nil))
-	if err != nil {
+	if err := b.log.Lazy(kind, r.append(nil)); err != nil {
 		b.failLocked(err)
 	}
-	e.end = pos
 	b.finishedLocked(e)
 }
 

@@ -18,7 +18,7 @@ const (
 	dead                  // given up
 )
 
-// entry is a call that the box knows. What it carries is in the log, at pos.
+// entry is a call that the box knows. Its request is in the log, at pos.
 //
 // Invariant: all but the fields that never change is under Box.mu. A pending entry
 // is in its lane, others are in none.
@@ -36,9 +36,9 @@ type entry struct {
 	lastErr  string // of the latest attempt
 
 	ended   int64
-	end     redo.Position // of its endRecord; done and dead
-	code    rpc.Code      // dead
-	message string        // dead
+	code    rpc.Code // dead
+	message string   // dead
+	reply   []byte   // done
 
 	settled chan struct{} // closed when it ends, or is known to be durable; nil: nobody waits
 }

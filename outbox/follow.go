@@ -9,14 +9,6 @@ import (
 // followBatch is how many calls of handlers are moved at a time.
 const followBatch = 256
 
-// wakeFollow has the calls that handlers enqueued taken into the log.
-func (b *Box) wakeFollow() {
-	select {
-	case b.followed <- struct{}{}:
-	default:
-	}
-}
-
 // follow moves the calls that handlers enqueued in their transactions to the redo
 // log. A crash in between moves one a second time: its id says that it is the same.
 func (b *Box) follow() {
@@ -33,7 +25,7 @@ func (b *Box) follow() {
 			again = time.After(time.Second)
 		}
 		select {
-		case <-b.followed:
+		case <-b.ledger.Follow():
 		case <-again:
 		case <-b.ctx.Done():
 			return
@@ -43,17 +35,18 @@ func (b *Box) follow() {
 
 // moveFollowing moves a batch. Calls of different keys share one fsync.
 func (b *Box) moveFollowing() (n int, err error) {
-	items, err := b.ledger.Following(followBatch)
+	items, err := b.ledger.NextFollow(0, followBatch)
 	if err != nil || len(items) == 0 {
 		return 0, err
 	}
-	byKey := map[string][]callRecord{}
+	byKey, seqs := map[string][]callRecord{}, make([]uint64, 0, len(items))
 	for _, item := range items {
 		r, err := decodeCall(item.Data)
 		if err != nil {
 			return 0, err
 		}
 		byKey[r.key] = append(byKey[r.key], r)
+		seqs = append(seqs, item.Seq)
 	}
 	results := make(chan error, len(byKey))
 	for _, calls := range byKey {
@@ -75,7 +68,7 @@ func (b *Box) moveFollowing() (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	return len(items), b.ledger.Followed(items)
+	return len(items), b.ledger.DoneFollow(b.ctx, seqs...)
 }
 
 func (b *Box) takeFollowing(r *callRecord) error {

@@ -2,156 +2,170 @@ package outbox
 
 import (
 	"context"
+	"errors"
+	"sync"
 
 	"github.com/meshnode/meshnode/internal/ledger"
 	"github.com/meshnode/meshnode/rpc"
 )
 
 // where answers what this box knows of partitions.
-func (k *keeper) where(_ context.Context, req *whereRequest) (*whereReply, error) {
+func (k *keeper) where(ctx context.Context, req *whereRequest) (*whereReply, error) {
 	reply := &whereReply{}
 	k.mu.Lock()
 	for _, p := range req.Partitions {
-		h, known := k.b.ledger.Where(p)
+		h, _ := k.b.ledger.Where(p)
 		_, wanted := k.wanted[p]
-		a := whereAnswer{Partition: p, Epoch: h.Epoch, To: h.To}
 		switch {
-		case known && h.To == "":
-			a.State = holdsIt
-		case known:
-			a.State = givesIt
-		case k.importing[p]:
-			a.State = importsIt
+		case h.State == ledger.Held:
+			reply.Answers = append(reply.Answers, whereAnswer{p, holdsIt})
+		case h.State == ledger.Giving:
+			reply.Answers = append(reply.Answers, whereAnswer{p, givesIt})
 		case wanted:
-			a.State = wantsIt
-		default:
-			continue
+			reply.Answers = append(reply.Answers, whereAnswer{p, wantsIt})
 		}
-		reply.Answers = append(reply.Answers, a)
 	}
 	k.mu.Unlock()
 	var err error
-	reply.Known, err = k.b.ledger.Know([]string{req.From})
+	reply.Known, err = k.know(ctx, []string{req.From})
 	return reply, err
 }
 
 // take gives partitions to who owns them.
 func (k *keeper) take(ctx context.Context, req *takeRequest) (*takeReply, error) {
-	if len(req.Have) > 0 {
-		if err := k.b.ledger.Given(req.Have, req.From); err != nil {
-			return nil, rpc.Errorf(rpc.Unavailable, "%v", err)
+	each(req.Have, func(_ int, m moving) {
+		if err := k.b.ledger.Given(ctx, m.Partition, m.Epoch); err != nil {
+			k.b.cfg.Logger.Warn().Err(err).Uint32("partition", m.Partition).Msg("a partition that was given away")
 		}
-	}
+	})
+	asked := req.Partitions[:min(len(req.Partitions), takeMost)]
+	epochs := make([]uint64, len(asked)) // 0: refused
+	each(asked, func(i int, p uint32) {
+		if k.n.Table().Owner(p) == req.From {
+			epochs[i] = k.give(ctx, p, req.From)
+		}
+	})
 	reply := &takeReply{}
-	var give []uint32
-	for _, p := range req.Partitions {
-		if k.n.Table().Owner(p) == req.From && k.free(ctx, p, req.From) {
-			give = append(give, p)
-		} else {
+	after, size := req.After, 0
+	for i, p := range asked {
+		if epochs[i] == 0 {
 			reply.Refused = append(reply.Refused, p)
-		}
-	}
-	epochs, err := k.b.ledger.Give(give, req.From)
-	if err != nil {
-		return nil, rpc.Errorf(rpc.Unavailable, "%v", err)
-	}
-	after := req.After
-	for i, size := 0, 0; i < len(epochs) && size < chunkBytes && reply.After == nil; i++ {
-		c, err := k.b.ledger.Export(epochs[i], after, chunkBytes-size)
-		if err != nil {
-			return nil, rpc.Errorf(rpc.Internal, "%v", err)
+		} else if size < chunkBytes {
+			c, err := k.b.ledger.Export(p, after, chunkBytes-size)
+			if err != nil {
+				return nil, rpc.Errorf(rpc.Unavailable, "%v", err)
+			}
+			reply.Chunks = append(reply.Chunks, chunk{moving{p, epochs[i]}, c})
+			size = sizeOf(&c, size)
 		}
 		after = nil
-		if !c.Last {
-			reply.After = c.Next
-		}
-		size += c.Size()
-		reply.Chunks = append(reply.Chunks, c)
 	}
 	return reply, nil
 }
 
-// free tells whether a partition can be given to somebody: it is held here, or on
-// its way to him, or on its way to another who does not have it and, having said
-// so, will not take it any more.
-func (k *keeper) free(ctx context.Context, p uint32, to string) bool {
-	h, known := k.b.ledger.Where(p)
-	switch {
-	case !known:
-		return false
-	case h.To == "" || h.To == to:
-		return true
+// sizeOf adds what a chunk takes of a reply; one that is not the last of its
+// partition takes all of it.
+func sizeOf(c *ledger.Chunk, size int) int {
+	if !c.Last {
+		return chunkBytes
 	}
-	reply, err := whereMethod.Call(ctx, k.n, &whereRequest{From: k.n.Name(), Partitions: []uint32{p}}, rpc.Peer(h.To), rpc.Timeout(askTimeout))
-	if err != nil {
-		return false // it may have it
+	for _, pair := range c.Pairs {
+		size += len(pair.Key) + len(pair.Value)
 	}
-	for _, a := range reply.Answers {
-		switch a.State {
-		case holdsIt, givesIt:
-			if a.Epoch >= h.Epoch {
-				_ = k.b.ledger.Given([]ledger.Epoch{{Partition: p, Epoch: h.Epoch}}, h.To)
-				return false
-			}
-		case importsIt:
-			return false
-		}
-	}
-	return k.b.ledger.Reclaim(p, h.Epoch) == nil
+	return size + 64
 }
 
-// fetch takes partitions from who holds them, and tells whether it got any.
+// each runs do for all of a list side by side, so that they share a commit, and
+// waits.
+func each[T any](list []T, do func(i int, one T)) {
+	var wg sync.WaitGroup
+	for i, one := range list {
+		wg.Go(func() { do(i, one) })
+	}
+	wg.Wait()
+}
+
+// give begins to give a partition to its owner, and gives the epoch; 0 if it is not
+// here. What was on its way to another, who is not the owner any more, is taken back
+// first, if that one promises not to take it.
+func (k *keeper) give(ctx context.Context, p uint32, to string) uint64 {
+	epoch, err := k.b.ledger.Give(ctx, p, to)
+	if err == nil {
+		return epoch
+	}
+	h, _ := k.b.ledger.Where(p)
+	if !errors.Is(err, ledger.ErrGiving) || h.State != ledger.Giving {
+		return 0
+	}
+	reply, err := refuseMethod.Call(ctx, k.n, &moving{p, h.Epoch}, rpc.Peer(h.To), rpc.Timeout(askTimeout))
+	switch {
+	case err != nil:
+		return 0 // it may have it
+	case reply.Here:
+		_ = k.b.ledger.Given(ctx, p, h.Epoch)
+		return 0
+	}
+	if _, err := k.b.ledger.Reclaim(ctx, p, h.Epoch); err != nil {
+		return 0
+	}
+	if epoch, err = k.b.ledger.Give(ctx, p, to); err != nil {
+		return 0
+	}
+	return epoch
+}
+
+// refuse promises not to take a partition, unless it is here.
+func (k *keeper) refuse(ctx context.Context, req *moving) (*refuseReply, error) {
+	err := k.b.ledger.Refuse(ctx, req.Partition, req.Epoch)
+	if errors.Is(err, ledger.ErrHeld) {
+		return &refuseReply{Here: true}, nil
+	}
+	if err != nil {
+		return nil, rpc.Errorf(rpc.Unavailable, "%v", err)
+	}
+	return &refuseReply{}, nil
+}
+
+// fetch takes partitions from who has them, and tells whether it got any.
 func (k *keeper) fetch(from string, parts []uint32) (got bool) {
-	k.setImporting(parts, true)
-	defer k.setImporting(parts, false)
 	req := takeRequest{From: k.n.Name(), Partitions: parts}
 	for len(req.Partitions) > 0 || len(req.Have) > 0 {
 		reply, err := takeMethod.Call(k.b.ctx, k.n, &req, rpc.Peer(from), rpc.Timeout(k.b.cfg.Attempt))
 		if err != nil {
-			k.b.cfg.Logger.Warn().Err(err).Str("from", from).Int("partitions", len(req.Partitions)).Msg("partitions cannot be fetched yet")
+			k.b.cfg.Logger.Debug().Err(err).Str("from", from).Int("partitions", len(req.Partitions)).Msg("partitions cannot be fetched yet")
 			return got
 		}
-		have, err := k.b.ledger.Import(reply.Chunks, from)
-		if err != nil {
-			k.b.cfg.Logger.Error().Err(err).Msg("partitions cannot be taken")
-			return got
+		next := takeRequest{From: req.From}
+		over := make(map[uint32]bool, len(reply.Refused)+len(reply.Chunks))
+		for _, p := range reply.Refused {
+			over[p] = true
 		}
-		got = got || len(have) > 0
-		k.b.count(func(c *Counts) { c.Fetched += uint64(len(have)) })
-		req = takeRequest{From: k.n.Name(), Partitions: rest(req.Partitions, reply), After: reply.After, Have: have}
+		arrived := make([]error, len(reply.Chunks))
+		each(reply.Chunks, func(i int, c chunk) { arrived[i] = k.b.ledger.Import(k.b.ctx, c.Partition, c.Epoch, c.Chunk) })
+		for i, c := range reply.Chunks {
+			switch {
+			case arrived[i] != nil:
+				k.b.cfg.Logger.Warn().Err(arrived[i]).Str("from", from).Uint32("partition", c.Partition).Msg("a partition cannot be taken")
+				over[c.Partition] = true
+			case c.Chunk.Last:
+				over[c.Partition] = true
+				next.Have = append(next.Have, c.moving)
+			default:
+				next.Partitions, next.After = []uint32{c.Partition}, c.Chunk.Next
+				over[c.Partition] = true
+			}
+		}
+		got = got || len(next.Have) > 0
+		k.b.count(func(c *Counts) { c.Fetched += uint64(len(next.Have)) })
+		for _, p := range req.Partitions {
+			if !over[p] {
+				next.Partitions = append(next.Partitions, p)
+			}
+		}
+		if len(over) == 0 {
+			return got // nothing came: another round asks who has them
+		}
+		req = next
 	}
 	return got
-}
-
-// rest gives what is still to come: what was neither refused nor came whole.
-func rest(asked []uint32, reply *takeReply) []uint32 {
-	over := make(map[uint32]bool, len(asked))
-	for _, p := range reply.Refused {
-		over[p] = true
-	}
-	for _, c := range reply.Chunks {
-		over[c.Partition] = c.Last
-	}
-	var left []uint32
-	for _, p := range asked {
-		if !over[p] {
-			left = append(left, p)
-		}
-	}
-	if len(reply.Chunks) == 0 {
-		return nil // nothing came: another round asks who has them
-	}
-	return left
-}
-
-func (k *keeper) setImporting(parts []uint32, on bool) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for _, p := range parts {
-		if on {
-			k.importing[p] = true
-		} else {
-			delete(k.importing, p)
-		}
-	}
 }

@@ -24,9 +24,9 @@ type keeper struct {
 	n *node.Node
 
 	mu        sync.Mutex
-	wanted    map[uint32]time.Time // owned and not held; since when
-	importing map[uint32]bool
-	poked     chan struct{}
+	wanted map[uint32]time.Time // owned and not held; since when
+	known  map[string]bool      // nodes that have boxes, as noted in the ledger
+	poked  chan struct{}
 }
 
 const (
@@ -47,12 +47,14 @@ func (b *Box) Start(n *node.Node) error {
 	case b.keeper != nil:
 		return ErrStarted
 	}
-	if err := b.ledger.Fit(n.Name(), n.Table().Params().Partitions); err != nil {
+	k := &keeper{b: b, n: n, wanted: map[uint32]time.Time{}, poked: make(chan struct{}, 1)}
+	if err := k.fit(); err != nil {
 		return fmt.Errorf("outbox %s: %w", b.dir, err)
 	}
-	k := &keeper{b: b, n: n, wanted: map[uint32]time.Time{}, importing: map[uint32]bool{}, poked: make(chan struct{}, 1)}
 	whereMethod.Handle(n, k.where)
 	takeMethod.Handle(n, k.take)
+	refuseMethod.Handle(n, k.refuse)
+	b.serve(n)
 	b.keeper, b.mesh = k, n
 	n.OnOwnership(k.changed, node.HoldServing(holdServing))
 	b.schedule.running = true
@@ -83,8 +85,8 @@ func (k *keeper) changed(c node.OwnershipChange) {
 func (k *keeper) handOver(ctx context.Context, table *router.Table) {
 	ctx, cancel := context.WithTimeout(ctx, k.b.cfg.Handover)
 	defer cancel()
-	k.await(ctx, func() bool { return k.b.ledger.Holding() == 0 })
-	if left := k.b.ledger.Holding(); left > 0 {
+	k.await(ctx, func() bool { return k.b.holds() == 0 })
+	if left := k.b.holds(); left > 0 {
 		k.b.cfg.Logger.Warn().Int("partitions", left).Msg("leaving with partitions that nobody has taken: they wait for this node's return")
 	}
 }
@@ -176,7 +178,7 @@ func (k *keeper) round(missing []uint32) (progress bool) {
 	if len(free) == 0 {
 		return progress
 	}
-	if err := k.b.ledger.Claim(free, 1); err != nil {
+	if err := k.b.ledger.Claim(k.b.ctx, free, k.epoch(found.complete)); err != nil {
 		k.b.cfg.Logger.Error().Err(err).Msg("partitions cannot be claimed")
 		return progress
 	}
@@ -186,6 +188,15 @@ func (k *keeper) round(missing []uint32) (progress bool) {
 			Msg("serving partitions whose holder may be one that does not answer: what it alone knows is lost")
 	}
 	return true
+}
+
+// epoch is what partitions are claimed with: 1 if nobody has them, else more than
+// whoever has them counted to.
+func (k *keeper) epoch(complete bool) uint64 {
+	if complete {
+		return 1
+	}
+	return uint64(time.Now().UnixMilli())
 }
 
 // orphaned tells whether a partition was looked for as long as configured.
@@ -241,7 +252,7 @@ func (k *keeper) ask(missing []uint32) *findings {
 			boxes = append(boxes, a.name) // it may have one
 		}
 	}
-	known, err := k.b.ledger.Know(boxes)
+	known, err := k.know(k.b.ctx, boxes)
 	for _, name := range known {
 		if !heard[name] {
 			f.silent = append(f.silent, name)

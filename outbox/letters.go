@@ -78,15 +78,8 @@ func (b *Box) Show(id string) (Letter, error) {
 		return Letter{}, unknown(id)
 	}
 	l := e.letterLocked()
-	out, err := rpc.Outcome{}, error(nil)
-	if e.status == done {
-		out, err = b.outcomeLocked(e)
-	}
+	l.Reply = e.outcomeLocked().Reply
 	b.mu.Unlock()
-	if err != nil {
-		return l, err
-	}
-	l.Reply = out.Reply
 	r, err := b.readCall(e)
 	if err != nil {
 		return l, err

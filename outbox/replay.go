@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"bytes"
 	"cmp"
 	"slices"
 	"time"
@@ -16,6 +17,7 @@ type replay struct {
 	now       time.Time
 	box, next uint64
 	bySeq     map[uint64]*entry
+	done      []*entry // in the order of their ends
 }
 
 func newReplay(b *Box, now time.Time) *replay {
@@ -72,11 +74,14 @@ func (r *replay) end(c *endRecord, rec redo.Record) {
 	if e == nil {
 		return
 	}
-	e.ended, e.end, e.code, e.message, e.attempts = c.ended, rec.Pos, c.code, c.message, c.attempts
-	e.status = done
+	e.ended, e.code, e.message, e.attempts = c.ended, c.code, c.message, c.attempts
 	if rec.Kind == kindDead {
 		e.status = dead
+		return
 	}
+	e.status, e.reply = done, bytes.Clone(c.reply)
+	r.done = append(r.done, e)
+	r.b.limitDone(&r.done, r.now, r.drop)
 }
 
 func (r *replay) note(c *noteRecord, kind uint8) {
@@ -119,8 +124,7 @@ func (r *replay) finish() {
 			b.found.Dead++
 		case done:
 			b.found.Done++
-			b.finished = append(b.finished, e)
 		}
 	}
-	slices.SortFunc(b.finished, func(x, y *entry) int { return cmp.Compare(x.ended, y.ended) })
+	b.finished = r.done
 }

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"bytes"
 	"context"
 	"time"
 
@@ -8,7 +9,8 @@ import (
 )
 
 // Await implements rpc.Queue: it waits for the end of a call, and gives its reply,
-// or why it is a dead letter. Results are kept for Config.Retention.
+// or why it is a dead letter. Results are kept for Config.Retention, and at most
+// Config.MaxResults of them.
 func (b *Box) Await(ctx context.Context, id string) (rpc.Outcome, error) {
 	for {
 		b.mu.Lock()
@@ -19,7 +21,7 @@ func (b *Box) Await(ctx context.Context, id string) (rpc.Outcome, error) {
 		}
 		if e.status == done || e.status == dead {
 			defer b.mu.Unlock()
-			return b.outcomeLocked(e)
+			return e.outcomeLocked(), nil
 		}
 		if b.closed {
 			b.mu.Unlock()
@@ -35,43 +37,43 @@ func (b *Box) Await(ctx context.Context, id string) (rpc.Outcome, error) {
 	}
 }
 
-// outcomeLocked reads how a call ended. The position of its end cannot change
-// under mu.
-func (b *Box) outcomeLocked(e *entry) (rpc.Outcome, error) {
+// outcomeLocked is how a call ended. The reply is the caller's.
+func (e *entry) outcomeLocked() rpc.Outcome {
 	if e.status == dead {
-		return rpc.Outcome{Err: &rpc.Error{Code: e.code, Message: e.message}}, nil
+		return rpc.Outcome{Err: &rpc.Error{Code: e.code, Message: e.message}}
 	}
-	rec, err := b.log.Read(e.end, nil)
-	if err != nil {
-		return rpc.Outcome{}, rpc.Errorf(rpc.Internal, "the reply of %s cannot be read: %v", e.id, err)
-	}
-	r, err := decodeEnd(rec.Data)
-	if err != nil {
-		return rpc.Outcome{}, rpc.Errorf(rpc.Internal, "the reply of %s: %v", e.id, err)
-	}
-	return rpc.Outcome{Reply: r.reply}, nil
+	return rpc.Outcome{Reply: bytes.Clone(e.reply)}
 }
 
 // finishedLocked has the result of a call kept for a while, and wakes who waits.
 func (b *Box) finishedLocked(e *entry) {
 	if e.status == done {
 		b.finished = append(b.finished, e)
+		b.limitDone(&b.finished, time.UnixMilli(e.ended), b.forgetLocked)
 	}
 	e.settleLocked()
+}
+
+func (b *Box) forgetLocked(e *entry) {
+	if b.index[e.id] == e {
+		delete(b.index, e.id)
+	}
 }
 
 // forgetFinished drops results that were kept long enough.
 func (b *Box) forgetFinished(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.limitDone(&b.finished, now, b.forgetLocked)
+}
+
+// limitDone drops the oldest of a list of results: those that are too many, and those
+// that were kept long enough.
+func (b *Box) limitDone(list *[]*entry, now time.Time, drop func(*entry)) {
 	old := now.Add(-b.cfg.Retention).UnixMilli()
-	n := 0
-	for n < len(b.finished) && b.finished[n].ended <= old {
-		if e := b.finished[n]; b.index[e.id] == e {
-			delete(b.index, e.id)
-		}
-		b.finished[n] = nil
-		n++
+	for l := *list; len(l) > 0 && (len(l) > b.cfg.MaxResults || l[0].ended <= old); l = *list {
+		drop(l[0])
+		l[0] = nil
+		*list = l[1:]
 	}
-	b.finished = b.finished[n:]
 }

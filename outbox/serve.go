@@ -13,9 +13,8 @@ import (
 // durable call takes effect once, however often it arrives. Ordinary calls of the
 // method run in a transaction as well, once for each that arrives.
 //
-// Calls come one after the other, many to one fsync. fn must be quick, must not
-// wait for other calls, and its effect may go through tx alone: it runs again if
-// another call of the same batch fails. An error of fn undoes what it wrote.
+// Calls come one after the other, many to one fsync: fn must be quick, and must not
+// wait for anything. An error of fn undoes what it wrote.
 // Handle panics if r already serves the method. Calls must have a key.
 func Handle[Req, Reply any](b *Box, r rpc.Registrar, m rpc.Method[Req, Reply], fn func(ctx context.Context, tx *Tx, req *Req) (*Reply, error)) {
 	spec := m.Spec()
@@ -51,9 +50,12 @@ func (b *Box) execute(ctx context.Context, run func(*Tx) ([]byte, error)) (reply
 	if err != nil {
 		return nil, false, err
 	}
-	reply, dup, err = b.ledger.Do(ctx, call, func(t *ledger.Tx) ([]byte, error) {
-		return run(&Tx{Tx: t, box: b, id: call.ID})
-	})
+	in := func(t *ledger.Tx) ([]byte, error) { return run(&Tx{tx: t, box: b, id: call.ID}) }
+	if call.ID != "" {
+		reply, dup, err = b.ledger.Do(ctx, call, in)
+	} else {
+		reply, err = b.ledger.Update(ctx, call.Partition, in)
+	}
 	switch {
 	case err != nil:
 		return nil, false, b.served(err)
@@ -62,7 +64,6 @@ func (b *Box) execute(ctx context.Context, run func(*Tx) ([]byte, error)) (reply
 	default:
 		b.count(func(c *Counts) { c.Executed++ })
 	}
-	b.wakeFollow()
 	return reply, dup, nil
 }
 
@@ -78,7 +79,7 @@ func callOf(ctx context.Context) (ledger.Call, error) {
 	}
 	call := ledger.Call{Partition: info.Partition}
 	if durable {
-		call.ID, call.Hash, call.Expires, call.Attempt = h.id, h.hash, h.expires, int(min(h.attempt, 1<<31-1))
+		call.ID, call.Hash, call.Expires = h.id, h.hash, h.expires
 	}
 	return call, nil
 }

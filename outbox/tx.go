@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"go.etcd.io/bbolt"
-
 	"github.com/meshnode/meshnode/internal/ledger"
 	"github.com/meshnode/meshnode/rpc"
 )
@@ -19,15 +17,20 @@ import (
 //
 //	Credit.Enqueue(ctx, tx, &CreditRequest{Amount: 5}, rpc.Key("bob"))
 type Tx struct {
-	*ledger.Tx
+	tx    *ledger.Tx
 	box   *Box
 	id    string // of the call; empty: an ordinary one
 	calls int
 }
 
-// Bucket gives a bucket of the state of the partition that the call's key belongs
-// to, made if need be. Keys of different partitions never share one.
-func (t *Tx) Bucket(name string) *bbolt.Bucket { return t.Tx.Bucket([]byte(name)) }
+// Bucket is a part of a partition's state: keys in the order of their bytes, each with
+// a value. It has Get, Put, Delete and From.
+type Bucket = ledger.Bucket
+
+// Bucket gives a bucket of the state of the partition that the call's key belongs to.
+// Keys of different partitions never share one, of one partition they do: their
+// names are to tell them apart. A name has 1 to 255 bytes.
+func (t *Tx) Bucket(name string) *Bucket { return t.tx.Bucket([]byte(name)) }
 
 // ID is the id of the durable call that the handler serves; empty for an ordinary
 // call.
@@ -50,7 +53,7 @@ func (t *Tx) Add(_ context.Context, call rpc.DurableCall) (string, error) {
 		hash: hashOf(call.Method, call.Key, call.Body), id: call.ID, key: call.Key, method: call.Method,
 		metadata: call.Metadata, body: call.Body, expires: int64(call.Timeout), // a duration here: the box gives the time
 	}
-	return call.ID, t.Later(r.append(nil))
+	return call.ID, t.tx.Later(kindCall, r.append(nil))
 }
 
 // childID makes the id of the n-th call that a handler enqueues.
