@@ -134,11 +134,17 @@ func readMeta(r io.ReaderAt, off int64) (meta, error) {
 }
 
 // unborn reports whether the file is one whose creation was cut off before anything could be committed to it: no
-// longer than bbolt's first write, and nothing in it but what that writes, so at most 96 bytes at the start of a page.
+// longer than bbolt's first write, and nothing in it but what that writes: at most 96 bytes at the start of a page, and
+// transactions 0 and 1. So a longer file of which only the beginning is left is not taken for one.
 func unborn(r io.ReaderAt, size int64) bool {
 	page := int64(os.Getpagesize())
 	if size > 4*page {
 		return false
+	}
+	for _, off := range []int64{0, page} {
+		if m, err := readMeta(r, off); err == nil && m.txn > 1 {
+			return false
+		}
 	}
 	buf := make([]byte, size)
 	if _, err := r.ReadAt(buf, 0); err != nil && err != io.EOF {
