@@ -81,6 +81,8 @@ func housePackages() map[string]Row {
 		progress   = "github.com/schollz/progressbar/v3"
 		wazero     = "github.com/tetratelabs/wazero"
 		yaml       = "github.com/goccy/go-yaml"
+		bbolt      = "go.etcd.io/bbolt"
+		flock      = "github.com/gofrs/flock"
 	)
 	sockets := []string{"net", "net/http/...", "net/rpc/...", "net/smtp", "crypto/tls", "os", "os/...", "syscall"}
 	clocks := []string{"time", "sync/...", "runtime"}
@@ -100,6 +102,10 @@ func housePackages() map[string]Row {
 		"internal/budget":    {Forbid: append([]string{"runtime"}, sockets...)},
 		"internal/metrics":   {Forbid: append([]string{"runtime"}, sockets...)},
 		"internal/compress":  {External: []string{compress}, Forbid: sockets},
+		"internal/ledger": {
+			External: []string{bbolt, flock},
+			Forbid:   []string{"net", "net/http/...", "net/rpc/...", "net/smtp", "crypto/tls", "os/exec", "os/signal"},
+		},
 		"router":             {External: []string{xxhash}, Forbid: append([]string{"time", "runtime"}, sockets...)},
 		"router/balance":     {Forbid: append([]string{"sync", "runtime"}, sockets...)},
 		"router/health":      {Forbid: append([]string{"runtime"}, sockets...)},
