@@ -21,6 +21,8 @@ var (
 	ErrClosed = errors.New("outbox: closed")
 	// ErrStarted: Start was called before.
 	ErrStarted = errors.New("outbox: started already")
+	// ErrNotStarted: Start was not called yet.
+	ErrNotStarted = errors.New("outbox: not started")
 	// ErrInUse: another process has the directory open.
 	ErrInUse = disk.ErrInUse
 	// ErrCorrupt: a file is damaged in its middle, or was changed.

@@ -35,10 +35,10 @@ type Status struct {
 	Dead       int       `json:"dead"`
 	Oldest     time.Time `json:"oldest,omitzero"` // when the first of the pending was taken
 	LogBytes   int64     `json:"log_bytes"`
-	Position   string    `json:"position"`          // the end of the log
-	Checkpoint uint64    `json:"checkpoint"`        // the newest; 0: none
-	Holds      int       `json:"holds"`             // partitions
-	Broken     string    `json:"broken,omitempty"`  // why no more is taken
+	Position   string    `json:"position"`         // the end of the log
+	Checkpoint uint64    `json:"checkpoint"`       // the newest; 0: none
+	Holds      int       `json:"holds"`            // partitions
+	Broken     string    `json:"broken,omitempty"` // why no more is taken
 	Counts     Counts    `json:"counts"`
 }
 

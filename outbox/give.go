@@ -16,14 +16,20 @@ func (k *keeper) where(ctx context.Context, req *whereRequest) (*whereReply, err
 	for _, p := range req.Partitions {
 		h, _ := k.b.ledger.Where(p)
 		_, wanted := k.wanted[p]
+		a := whereAnswer{Partition: p, Epoch: h.Epoch}
 		switch {
 		case h.State == ledger.Held:
-			reply.Answers = append(reply.Answers, whereAnswer{p, holdsIt})
+			a.State = holdsIt
 		case h.State == ledger.Giving:
-			reply.Answers = append(reply.Answers, whereAnswer{p, givesIt})
+			a.State = givesIt
 		case wanted:
-			reply.Answers = append(reply.Answers, whereAnswer{p, wantsIt})
+			a.State = wantsIt
+		case h.State == ledger.Given:
+			a.State = hadIt
+		default:
+			continue
 		}
+		reply.Answers = append(reply.Answers, a)
 	}
 	k.mu.Unlock()
 	var err error
@@ -33,11 +39,7 @@ func (k *keeper) where(ctx context.Context, req *whereRequest) (*whereReply, err
 
 // take gives partitions to who owns them.
 func (k *keeper) take(ctx context.Context, req *takeRequest) (*takeReply, error) {
-	each(req.Have, func(_ int, m moving) {
-		if err := k.b.ledger.Given(ctx, m.Partition, m.Epoch); err != nil {
-			k.b.cfg.Logger.Warn().Err(err).Uint32("partition", m.Partition).Msg("a partition that was given away")
-		}
-	})
+	each(req.Have, func(_ int, m moving) { k.given(m) })
 	asked := req.Partitions[:min(len(req.Partitions), takeMost)]
 	epochs := make([]uint64, len(asked)) // 0: refused
 	each(asked, func(i int, p uint32) {
@@ -85,33 +87,70 @@ func each[T any](list []T, do func(i int, one T)) {
 	wg.Wait()
 }
 
+// given ends a handover: the partition is on the other's disk. That is so whatever
+// becomes of the call that said it.
+func (k *keeper) given(m moving) {
+	if err := k.b.ledger.Given(k.b.ctx, m.Partition, m.Epoch); err != nil && k.b.ctx.Err() == nil {
+		k.b.cfg.Logger.Warn().Err(err).Uint32("partition", m.Partition).Msg("a partition that was given away")
+	}
+}
+
 // give begins to give a partition to its owner, and gives the epoch; 0 if it is not
-// here. What was on its way to another, who is not the owner any more, is taken back
-// first, if that one promises not to take it.
+// here.
 func (k *keeper) give(ctx context.Context, p uint32, to string) uint64 {
 	epoch, err := k.b.ledger.Give(ctx, p, to)
 	if err == nil {
 		return epoch
 	}
-	h, _ := k.b.ledger.Where(p)
-	if !errors.Is(err, ledger.ErrGiving) || h.State != ledger.Giving {
-		return 0
-	}
-	reply, err := refuseMethod.Call(ctx, k.n, &moving{p, h.Epoch}, rpc.Peer(h.To), rpc.Timeout(askTimeout))
-	switch {
-	case err != nil:
-		return 0 // it may have it
-	case reply.Here:
-		_ = k.b.ledger.Given(ctx, p, h.Epoch)
-		return 0
-	}
-	if _, err := k.b.ledger.Reclaim(ctx, p, h.Epoch); err != nil {
+	if !errors.Is(err, ledger.ErrGiving) || !k.takeBack(ctx, p) {
 		return 0
 	}
 	if epoch, err = k.b.ledger.Give(ctx, p, to); err != nil {
 		return 0
 	}
 	return epoch
+}
+
+// takeBack takes back a partition that is on its way to another, if that one promises
+// not to take it, and tells whether it is held here now.
+func (k *keeper) takeBack(ctx context.Context, p uint32) bool {
+	h, _ := k.b.ledger.Where(p)
+	if h.State != ledger.Giving {
+		return false
+	}
+	reply, err := refuseMethod.Call(ctx, k.n, &moving{p, h.Epoch}, rpc.Peer(h.To), rpc.Timeout(askTimeout))
+	switch {
+	case err != nil:
+		return false // it may have it
+	case reply.Here:
+		k.given(moving{p, h.Epoch})
+		return false
+	}
+	_, err = k.b.ledger.Reclaim(ctx, p, h.Epoch)
+	return err == nil
+}
+
+// sweep asks those to whom partitions are on their way whether these have arrived:
+// the word of it can be lost.
+func (k *keeper) sweep() {
+	by := map[string][]uint32{}
+	for _, p := range k.b.ledger.Held(ledger.Giving) {
+		if h, _ := k.b.ledger.Where(p); h.State == ledger.Giving {
+			by[h.To] = append(by[h.To], p)
+		}
+	}
+	for to, parts := range by {
+		reply, err := whereMethod.Call(k.b.ctx, k.n, &whereRequest{From: k.n.Name(), Partitions: parts}, rpc.Peer(to), rpc.Timeout(askTimeout))
+		if err != nil {
+			continue
+		}
+		for _, a := range reply.Answers {
+			h, _ := k.b.ledger.Where(a.Partition)
+			if a.State != wantsIt && h.State == ledger.Giving && h.To == to && a.Epoch >= h.Epoch {
+				k.given(moving{a.Partition, h.Epoch})
+			}
+		}
+	}
 }
 
 // refuse promises not to take a partition, unless it is here.

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/meshnode/meshnode/internal/ledger"
 	"github.com/meshnode/meshnode/node"
 	"github.com/meshnode/meshnode/router"
 	"github.com/meshnode/meshnode/rpc"
@@ -23,17 +24,18 @@ type keeper struct {
 	b *Box
 	n *node.Node
 
-	mu        sync.Mutex
+	mu     sync.Mutex
 	wanted map[uint32]time.Time // owned and not held; since when
 	known  map[string]bool      // nodes that have boxes, as noted in the ledger
 	poked  chan struct{}
 }
 
 const (
-	askTimeout    = 2 * time.Second
-	keeperPause   = 50 * time.Millisecond // between rounds that found something to wait for, doubling up to
+	askTimeout     = 2 * time.Second
+	keeperPause    = 50 * time.Millisecond // between rounds that found something to wait for, doubling up to
 	keeperPauseMax = time.Second
-	holdServing   = 5 * time.Second
+	holdServing    = 5 * time.Second
+	sweepEvery     = 5 * time.Second
 )
 
 // Start has the box's calls made through a node, and its handlers serve what the
@@ -123,7 +125,10 @@ func (k *keeper) look() {
 // run fetches and claims until the box closes.
 func (k *keeper) run() {
 	pause := keeperPause
+	sweep := time.NewTicker(sweepEvery)
+	defer sweep.Stop()
 	for {
+		k.sweep()
 		missing := k.want(k.missing())
 		var again <-chan time.Time
 		if len(missing) > 0 {
@@ -137,6 +142,7 @@ func (k *keeper) run() {
 		case <-k.poked:
 			pause = keeperPause
 		case <-again:
+		case <-sweep.C:
 		case <-k.b.ctx.Done():
 			return
 		}
@@ -163,6 +169,10 @@ func (k *keeper) want(missing []uint32) []uint32 {
 // round asks all boxes, fetches what somebody holds, and claims what nobody does.
 // It tells whether anything came of it.
 func (k *keeper) round(missing []uint32) (progress bool) {
+	missing, progress = k.returning(missing)
+	if len(missing) == 0 {
+		return progress
+	}
 	found := k.ask(missing)
 	for name, parts := range found.holders {
 		if k.fetch(name, parts) {
@@ -187,6 +197,36 @@ func (k *keeper) round(missing []uint32) (progress bool) {
 		k.b.cfg.Logger.Warn().Int("partitions", len(free)).Strs("silent", found.silent).
 			Msg("serving partitions whose holder may be one that does not answer: what it alone knows is lost")
 	}
+	return true
+}
+
+// returning takes back what is on its way from here to others, and gives the rest of
+// what is missing.
+func (k *keeper) returning(missing []uint32) (rest []uint32, progress bool) {
+	var back []uint32
+	for _, p := range missing {
+		if h, _ := k.b.ledger.Where(p); h.State == ledger.Giving {
+			back = append(back, p)
+		} else {
+			rest = append(rest, p)
+		}
+	}
+	done := make([]bool, len(back))
+	each(back, func(i int, p uint32) { done[i] = k.takeBack(k.b.ctx, p) || k.orphaned(p) && k.seize(p) })
+	return rest, slices.Contains(done, true)
+}
+
+// seize takes back a partition from a node that does not answer, and may have it.
+func (k *keeper) seize(p uint32) bool {
+	h, _ := k.b.ledger.Where(p)
+	if h.State != ledger.Giving {
+		return false
+	}
+	if _, err := k.b.ledger.Reclaim(k.b.ctx, p, h.Epoch); err != nil {
+		return false
+	}
+	k.b.count(func(c *Counts) { c.OrphansServed++ })
+	k.b.cfg.Logger.Warn().Uint32("partition", p).Str("to", h.To).Msg("serving a partition that was on its way to a node that does not answer: what it did with it is lost")
 	return true
 }
 
@@ -264,8 +304,11 @@ func (k *keeper) ask(missing []uint32) *findings {
 
 func (f *findings) add(name, self string, reply *whereReply) {
 	for _, a := range reply.Answers {
+		if a.State == hadIt {
+			continue
+		}
 		f.taken[a.Partition] = true
-		if a.State == holdsIt || a.State == givesIt {
+		if a.State != wantsIt {
 			f.holders[name] = append(f.holders[name], a.Partition)
 		}
 	}

@@ -21,7 +21,7 @@ const (
 
 type nodeNote struct {
 	Name       string `json:"name"`
-	Partitions int    `json:"partitions"`
+	Partitions uint32 `json:"partitions"`
 }
 
 // fit makes sure that the directory is this node's, and reads who else has boxes.

@@ -17,8 +17,8 @@ type Letter struct {
 	Enqueued time.Time `json:"enqueued"`
 	Expires  time.Time `json:"expires"`
 	Ended    time.Time `json:"ended,omitzero"`
-	Attempts uint64    `json:"attempts"`        // since the box was opened; of calls that ended, in all of that run
-	Reason   string    `json:"reason,omitempty"` // dead: why; pending: how the latest attempt failed
+	Attempts uint64    `json:"attempts"`          // since the box was opened; of calls that ended, in all of that run
+	Reason   string    `json:"reason,omitempty"`  // dead: why; pending: how the latest attempt failed
 	Request  []byte    `json:"request,omitempty"` // encoded; Show alone gives it
 	Reply    []byte    `json:"reply,omitempty"`   // encoded; Show alone gives it
 }

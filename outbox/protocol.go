@@ -30,6 +30,7 @@ type (
 	whereAnswer struct {
 		Partition uint32     `json:"partition"`
 		State     whereState `json:"state"`
+		Epoch     uint64     `json:"epoch"`
 	}
 	whereState uint8
 
@@ -67,6 +68,7 @@ const (
 	holdsIt whereState = iota + 1 // it is held here
 	givesIt                       // it is on its way to somebody, and may be given to another if that one refuses it
 	wantsIt                       // this node looks for it as well
+	hadIt                         // it was here, and went on
 )
 
 const (

@@ -50,7 +50,7 @@ func (b *Box) execute(ctx context.Context, run func(*Tx) ([]byte, error)) (reply
 	if err != nil {
 		return nil, false, err
 	}
-	in := func(t *ledger.Tx) ([]byte, error) { return run(&Tx{tx: t, box: b, id: call.ID}) }
+	in := func(t *ledger.Tx) ([]byte, error) { return run(&Tx{tx: t, id: call.ID}) }
 	if call.ID != "" {
 		reply, dup, err = b.ledger.Do(ctx, call, in)
 	} else {
@@ -69,8 +69,8 @@ func (b *Box) execute(ctx context.Context, run func(*Tx) ([]byte, error)) (reply
 
 // callOf gives what the ledger must know of the call that a handler serves.
 func callOf(ctx context.Context) (ledger.Call, error) {
-	info := rpc.InfoFrom(ctx)
-	if info == nil || !info.Keyed {
+	info, ok := rpc.InfoFrom(ctx)
+	if !ok || !info.Keyed {
 		return ledger.Call{}, rpc.Errorf(rpc.InvalidArgument, "this method keeps state by keys: call it with rpc.Key")
 	}
 	h, durable, err := headerOf(info)
@@ -121,8 +121,8 @@ func (g *guard) Register(h *rpc.Handler) error {
 	}
 	guarded := *h
 	guarded.Serve = func(ctx context.Context, req any) (any, error) {
-		info := rpc.InfoFrom(ctx)
-		if info == nil || info.Metadata[headerKey] == "" {
+		info, ok := rpc.InfoFrom(ctx)
+		if !ok || info.Metadata[headerKey] == "" {
 			return h.Serve(ctx, req)
 		}
 		return g.b.once(ctx, h, req)

@@ -17,6 +17,7 @@ var (
 	bucketFollow   = []byte("follow")   // sequence number u64 -> follow-up
 	bucketHoldings = []byte("holdings") // partition u32 -> holding
 	bucketParts    = []byte("parts")    // partition u32 -> bucket of what belongs to it
+	bucketNotes    = []byte("notes")    // name -> whatever the node notes for itself
 	bucketStages   = []byte("stages")   // partition u32 -> stage of one that arrives; its bucket in parts grows
 )
 
@@ -106,7 +107,7 @@ func (c *checkEntry) top(e entry) error {
 	if string(e.key) != string(bucketFormat) && c.version == 0 {
 		return fmt.Errorf("no format before bucket %q", e.key)
 	}
-	for _, known := range [][]byte{bucketFormat, bucketFollow, bucketHoldings, bucketParts, bucketStages} {
+	for _, known := range [][]byte{bucketFormat, bucketFollow, bucketHoldings, bucketParts, bucketStages, bucketNotes} {
 		if string(known) == string(e.key) {
 			return nil
 		}
@@ -126,7 +127,7 @@ func (c *checkEntry) record(e entry) error {
 			return fmt.Errorf("bucket of no partition")
 		}
 		return nil
-	case string(bucketFormat), string(bucketFollow):
+	case string(bucketFormat), string(bucketFollow), string(bucketNotes):
 		payload, err := unseal(e.path[0], noPartition, e.key, e.value)
 		switch {
 		case err != nil:

@@ -69,6 +69,7 @@ type Stats struct {
 	Duplicates uint64 // calls answered with a stored reply
 	Failed     uint64 // calls that Do gave an error for, whatever it was
 	Purged     uint64 // outcomes forgotten
+	Held       int    // partitions that are held now
 	Bytes      int64  // length of the file that is in use
 }
 
@@ -76,7 +77,7 @@ type Stats struct {
 func (l *Ledger) Stats() Stats {
 	return Stats{
 		Commits: l.stats.commits.Load(), Calls: l.stats.calls.Load(), Duplicates: l.stats.duplicates.Load(),
-		Failed: l.stats.failed.Load(), Purged: l.stats.purged.Load(), Bytes: int64(l.stats.pages.Load()),
+		Failed: l.stats.failed.Load(), Purged: l.stats.purged.Load(), Held: len(l.Held(Held)), Bytes: int64(l.stats.pages.Load()),
 	}
 }
 

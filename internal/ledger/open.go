@@ -139,7 +139,7 @@ func (l *Ledger) openBolt() error {
 // create writes the empty buckets and the format, and makes sure that the folder knows the file.
 func (l *Ledger) create() error {
 	err := l.db.Update(func(btx *bbolt.Tx) error {
-		for _, name := range [][]byte{bucketFormat, bucketFollow, bucketHoldings, bucketParts, bucketStages} {
+		for _, name := range [][]byte{bucketFormat, bucketFollow, bucketHoldings, bucketParts, bucketStages, bucketNotes} {
 			if _, err := btx.CreateBucketIfNotExists(name); err != nil {
 				return err
 			}
