@@ -53,6 +53,8 @@ func (b *Box) reserve(call *rpc.DurableCall, h hash) (e *entry, busy <-chan stru
 	switch {
 	case b.closed:
 		return nil, nil, rpc.Errorf(rpc.Unavailable, "%v", ErrClosed)
+	case b.cfg.ReadOnly:
+		return nil, nil, rpc.Errorf(rpc.FailedPrecondition, "the box is open to be read only")
 	case b.broken != nil:
 		return nil, nil, refusal(b.broken)
 	}

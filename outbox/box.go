@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"path/filepath"
 	"sync"
@@ -90,24 +91,42 @@ func Open(dir string, cfg Config) (*Box, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Box{dir: dir, cfg: cfg, index: map[string]*entry{}, lanes: map[string]*lane{}}
-	b.ctx, b.cancel = context.WithCancel(context.Background())
-	r := newReplay(b, time.Now())
-	log, found, err := redo.Open(redo.Config{FS: cfg.fs, Dir: filepath.Join(dir, logDir)}, r.record)
+	b, err := restore(dir, cfg)
+	for i := 0; i < readAgain && cfg.ReadOnly && errors.Is(err, fs.ErrNotExist); i++ { // its owner has made a checkpoint meanwhile
+		b, err = restore(dir, cfg)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("outbox %s: %w", dir, err)
 	}
-	b.log = log
-	if err := b.recovered(r, found); err != nil {
-		return nil, errors.Join(fmt.Errorf("outbox %s: %w", dir, err), log.Close())
+	if cfg.ReadOnly {
+		return b, nil
 	}
 	b.ledger, err = ledger.Open(filepath.Join(dir, ledgerFile), ledger.Config{Retention: cfg.Retention})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("outbox %s: %w", dir, err), log.Close())
+		return nil, errors.Join(fmt.Errorf("outbox %s: %w", dir, err), b.log.Close())
 	}
 	b.tellRecovery()
 	b.tasks.Go(b.follow)
 	b.tasks.Go(b.tidy)
+	return b, nil
+}
+
+// readAgain is how often a log is read anew that changes while it is read.
+const readAgain = 5
+
+// restore opens the log, and gives the box as it was.
+func restore(dir string, cfg Config) (*Box, error) {
+	b := &Box{dir: dir, cfg: cfg, index: map[string]*entry{}, lanes: map[string]*lane{}}
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	r := newReplay(b, time.Now())
+	log, found, err := redo.Open(redo.Config{FS: cfg.fs, Dir: filepath.Join(dir, logDir), ReadOnly: cfg.ReadOnly}, r.record)
+	if err != nil {
+		return nil, err
+	}
+	b.log = log
+	if err := b.recovered(r, found); err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
 	return b, nil
 }
 
@@ -121,7 +140,7 @@ const (
 func (b *Box) recovered(r *replay, found *redo.Recovery) error {
 	b.found.Recovery = *found
 	b.next, b.box = r.next, r.box
-	if b.box == 0 {
+	if b.box == 0 && !b.cfg.ReadOnly {
 		b.box = rand.Uint64() | 1
 		rec := boxRecord{box: b.box, next: b.next}
 		if _, err := b.log.Append(kindBox, rec.append(nil)); err != nil {
@@ -172,6 +191,9 @@ func (b *Box) Close() error {
 	b.mu.Unlock()
 	b.cancel()
 	b.tasks.Wait()
+	if b.ledger == nil {
+		return b.log.Close()
+	}
 	return errors.Join(b.log.Close(), b.ledger.Close())
 }
 

@@ -172,3 +172,36 @@ func TestFollow(t *testing.T) {
 		t.Errorf("a call of a transaction that was undone: %v", err)
 	}
 }
+
+// A directory in use can be looked at, and not opened a second time.
+func TestReadOnly(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	a := l.start("a")
+	id := a.enqueue("k", &add{N: 1})
+	if _, err := a.await(id); err != nil {
+		t.Fatal(err)
+	}
+	a.n.Close()
+	waits := a.enqueue("k", &add{N: 2})
+	if _, err := Open(a.dir, l.cfg); !errors.Is(err, ErrInUse) {
+		t.Errorf("opened twice: %v", err)
+	}
+	looks, err := Open(a.dir, Config{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer looks.Close()
+	if s := looks.Status(); s.Pending < 1 || s.Pending+s.Done != 2 || s.LogBytes == 0 || s.Oldest.IsZero() {
+		t.Errorf("%+v", s)
+	}
+	if letter, err := looks.Show(waits); err != nil || letter.State != "pending" || len(letter.Request) == 0 {
+		t.Errorf("%+v, %v", letter, err)
+	}
+	if _, err := addMethod.Enqueue(l.within(), looks, &add{}, rpc.Key("k")); !errors.Is(err, rpc.FailedPrecondition) {
+		t.Errorf("enqueued: %v", err)
+	}
+	if err := looks.Start(a.n); !errors.Is(err, ErrConfig) {
+		t.Errorf("started: %v", err)
+	}
+}

@@ -67,6 +67,9 @@ type Config struct {
 	Handover time.Duration
 	// Orphans says what becomes of partitions whose holder is gone.
 	Orphans Orphans
+	// ReadOnly opens the sender's side to look at it, also while a process has it open:
+	// nothing is changed, nothing taken, and Start is refused.
+	ReadOnly bool
 	// Logger takes what the box has to say. Zero: nothing is logged.
 	Logger zerolog.Logger
 

@@ -46,6 +46,8 @@ func (b *Box) Start(n *node.Node) error {
 	switch {
 	case b.closed:
 		return ErrClosed
+	case b.cfg.ReadOnly:
+		return fmt.Errorf("%w: ReadOnly", ErrConfig)
 	case b.keeper != nil:
 		return ErrStarted
 	}

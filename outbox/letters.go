@@ -120,6 +120,8 @@ func (b *Box) note(id string, kind uint8, do func(*entry)) error {
 		return rpc.Errorf(rpc.FailedPrecondition, "the call %s is %s; only a dead letter can be tried again or dropped", id, e.status)
 	case b.closed:
 		return rpc.Errorf(rpc.Unavailable, "%v", ErrClosed)
+	case b.cfg.ReadOnly:
+		return rpc.Errorf(rpc.FailedPrecondition, "the box is open to be read only")
 	}
 	rec := noteRecord{seq: e.seq, expires: time.Now().Add(b.cfg.Expire).UnixMilli()}
 	if _, err := b.log.Append(kind, rec.append(nil)); err != nil { // rare, so mu may wait for the disk
