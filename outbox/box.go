@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -55,6 +56,7 @@ type Box struct {
 	keeper *keeper    // nil before Start
 
 	mu           sync.Mutex
+	random       *rand.Rand
 	box          uint64 // its number
 	next         uint64 // the next call's seq
 	index        map[string]*entry
@@ -116,7 +118,11 @@ const readAgain = 5
 
 // restore opens the log, and gives the box as it was.
 func restore(dir string, cfg Config) (*Box, error) {
-	b := &Box{dir: dir, cfg: cfg, index: map[string]*entry{}, lanes: map[string]*lane{}}
+	seed := cfg.RandSeed
+	if seed == 0 {
+		seed = uint64(time.Now().UnixNano()) ^ uint64(os.Getpid())<<32
+	}
+	b := &Box{dir: dir, cfg: cfg, random: rand.New(rand.NewPCG(seed, 0x6f7574626f78)), index: map[string]*entry{}, lanes: map[string]*lane{}}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	r := newReplay(b, time.Now())
 	log, found, err := redo.Open(redo.Config{FS: cfg.fs, Dir: filepath.Join(dir, logDir), ReadOnly: cfg.ReadOnly}, r.record)
@@ -136,12 +142,18 @@ const (
 	ledgerFile = "ledger.db"
 )
 
+func (b *Box) randomID() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.random.Uint64()
+}
+
 // recovered takes what the replay has found.
 func (b *Box) recovered(r *replay, found *redo.Recovery) error {
 	b.found.Recovery = *found
 	b.next, b.box = r.next, r.box
 	if b.box == 0 && !b.cfg.ReadOnly {
-		b.box = rand.Uint64() | 1
+		b.box = b.randomID() | 1
 		rec := boxRecord{box: b.box, next: b.next}
 		if _, err := b.log.Append(kindBox, rec.append(nil)); err != nil {
 			return err

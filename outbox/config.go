@@ -70,6 +70,9 @@ type Config struct {
 	// ReadOnly opens the sender's side to look at it, also while a process has it open:
 	// nothing is changed, nothing taken, and Start is refused.
 	ReadOnly bool
+	// RandSeed seeds everything random in the box: its number, and the jitter of
+	// pauses. 0: seeded by the start.
+	RandSeed uint64
 	// Logger takes what the box has to say. Zero: nothing is logged.
 	Logger zerolog.Logger
 

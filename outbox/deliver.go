@@ -1,7 +1,6 @@
 package outbox
 
 import (
-	"math/rand/v2"
 	"time"
 
 	"github.com/meshnode/meshnode/rpc"
@@ -92,7 +91,7 @@ func (b *Box) endAttemptLocked(l *lane, e *entry, reply []byte, err *rpc.Error) 
 		err = expired(e)
 	} else if !b.cfg.Final(err) {
 		l.tries++
-		b.pauseLocked(l, b.backoff(l.tries))
+		b.pauseLocked(l, b.backoffLocked(l.tries))
 		return
 	}
 	b.endLocked(e, &endRecord{seq: e.seq, ended: now.UnixMilli(), attempts: e.attempts, code: err.Code, message: err.Message})
@@ -101,13 +100,13 @@ func (b *Box) endAttemptLocked(l *lane, e *entry, reply []byte, err *rpc.Error) 
 	b.popLocked(l)
 }
 
-// backoff is the pause after so many failures in a row, with jitter.
-func (b *Box) backoff(tries int) time.Duration {
+// backoffLocked is the pause after so many failures in a row, with jitter.
+func (b *Box) backoffLocked(tries int) time.Duration {
 	d := b.cfg.BackoffMin << min(tries-1, 20)
 	if d <= 0 || d > b.cfg.BackoffMax {
 		d = b.cfg.BackoffMax
 	}
-	return d/2 + rand.N(d/2+1)
+	return d/2 + time.Duration(b.random.Int64N(int64(d/2)+1))
 }
 
 // endLocked notes how a call ended. The record goes with the next commit: if it is

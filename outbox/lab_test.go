@@ -223,7 +223,9 @@ func (l *lab) sumOf(by *machine, key string) sum {
 func (l *lab) until(what string, do func() error) {
 	l.Helper()
 	var err error
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(patience); time.Now().Before(end); <-tick.C {
 		if err = do(); err == nil {
 			return
 		}

@@ -50,7 +50,7 @@ func (b *Box) execute(ctx context.Context, run func(*Tx) ([]byte, error)) (reply
 	if err != nil {
 		return nil, false, err
 	}
-	in := func(t *ledger.Tx) ([]byte, error) { return run(&Tx{tx: t, id: call.ID}) }
+	in := func(t *ledger.Tx) ([]byte, error) { return run(&Tx{tx: t, box: b, id: call.ID}) }
 	if call.ID != "" {
 		reply, dup, err = b.ledger.Do(ctx, call, in)
 	} else {

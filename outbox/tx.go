@@ -3,7 +3,6 @@ package outbox
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 
 	"github.com/meshnode/meshnode/internal/ledger"
 	"github.com/meshnode/meshnode/rpc"
@@ -19,6 +18,7 @@ import (
 //	Credit.Enqueue(ctx, tx, &CreditRequest{Amount: 5}, rpc.Key("bob"))
 type Tx struct {
 	tx    *ledger.Tx
+	box   *Box
 	id    string // of the call; empty: an ordinary one
 	calls int
 }
@@ -59,7 +59,7 @@ func (t *Tx) Add(_ context.Context, call rpc.DurableCall) (string, error) {
 // childID makes the id of the n-th call that a handler enqueues.
 func (t *Tx) childID() string {
 	if t.id == "" {
-		return fmt.Sprintf("%016x-%016x", rand.Uint64(), rand.Uint64())
+		return fmt.Sprintf("%016x-%016x", t.box.randomID(), t.box.randomID())
 	}
 	return fmt.Sprintf("%s/%d", t.id, t.calls)
 }

@@ -51,7 +51,7 @@ func House() Rules {
 		Pure:     []string{"router/...", "internal/wire", "internal/pack", "internal/budget", "internal/metrics", "internal/admission"},
 		Public: []string{
 			"certs", "transport", "rpc", "router", "router/balance", "router/health", "membership", "node",
-			"sim", "sim/scenario", "sim/report",
+			"outbox", "sim", "sim/scenario", "sim/report",
 		},
 		Virtual:  []string{"testing/synctest", "github.com/meshnode/meshnode/sim", "github.com/meshnode/meshnode/internal/simtime"},
 		BadNames: []string{"util", "common", "helper", "manager"},
@@ -106,16 +106,16 @@ func housePackages() map[string]Row {
 			External: []string{bbolt, flock},
 			Forbid:   []string{"net", "net/http/...", "net/rpc/...", "net/smtp", "crypto/tls", "os/exec", "os/signal"},
 		},
-		"router":             {External: []string{xxhash}, Forbid: append([]string{"time", "runtime"}, sockets...)},
-		"router/balance":     {Forbid: append([]string{"sync", "runtime"}, sockets...)},
-		"router/health":      {Forbid: append([]string{"runtime"}, sockets...)},
-		"membership":         {Internal: []string{"transport", "internal/planted"}, External: []string{memberlist, msgpack, zerolog}},
+		"router":         {External: []string{xxhash}, Forbid: append([]string{"time", "runtime"}, sockets...)},
+		"router/balance": {Forbid: append([]string{"sync", "runtime"}, sockets...)},
+		"router/health":  {Forbid: append([]string{"runtime"}, sockets...)},
+		"membership":     {Internal: []string{"transport", "internal/planted"}, External: []string{memberlist, msgpack, zerolog}},
 		"node": {
 			Internal: []string{"rpc", "router", "router/balance", "router/health", "membership", "transport", "internal/admission", "internal/budget", "internal/compress", "internal/metrics", "internal/mprpc", "internal/simhook"},
 			External: []string{zerolog, msgpack},
 		},
 		"cmd/meshnode/...": {
-			Internal: []string{"node", "rpc", "router", "membership", "transport", "certs", "sim/scenario", "sim/report", "internal/exact", "cmd/meshnode/..."},
+			Internal: []string{"node", "rpc", "router", "membership", "transport", "certs", "sim/scenario", "sim/report", "internal/exact", "outbox", "cmd/meshnode/..."},
 			External: []string{cobra, pflag, zerolog, msgpack, isatty, term, progress},
 		},
 		"internal/exact":           {External: []string{wazero}, Forbid: []string{"net", "net/http/...", "net/rpc/...", "crypto/tls"}},
@@ -128,6 +128,12 @@ func housePackages() map[string]Row {
 		"internal/simhook":         {Internal: []string{"router", "internal/planted"}, Forbid: append([]string{"time", "runtime"}, sockets...)},
 		"internal/simtime":         {Forbid: sockets},
 		"internal/simnet":          {Forbid: []string{"net/http/...", "net/rpc/...", "net/smtp", "crypto/tls", "os/exec", "os/signal"}},
+		"outbox": {
+			Internal: []string{"node", "rpc", "router", "internal/disk", "internal/ledger", "internal/redo"},
+			External: []string{zerolog},
+			Forbid:   []string{"net", "net/http/...", "net/rpc/...", "crypto/tls", "os/exec", "os/signal"},
+			Tests:    []string{"membership"},
+		},
 		"sim": {
 			Internal: []string{"node", "rpc", "router", "membership", "internal/planted", "internal/simhook", "internal/simnet", "internal/simtime"},
 			External: []string{zerolog},
@@ -140,7 +146,7 @@ func housePackages() map[string]Row {
 		},
 		"sim/report":        {Internal: []string{"sim/scenario"}, Forbid: sockets},
 		"internal/archtest": {},
-		"examples/...":      {Internal: []string{"node", "rpc"}},
+		"examples/...":      {Internal: []string{"node", "outbox", "rpc"}},
 	}
 }
 
