@@ -72,7 +72,7 @@ type lab struct {
 	testing.TB
 	cluster string
 	cfg     Config
-	edit    func(*node.Config)
+	serve   func(*machine) // registers further handlers
 	nodes   map[string]*machine
 }
 
@@ -101,9 +101,6 @@ func (l *lab) start(name string) *machine {
 		Name: name, Cluster: l.cluster, Seeds: seeds, Profile: membership.Local,
 		Table: router.Params{Partitions: 64}, Logger: zerolog.Nop(),
 	}
-	if l.edit != nil {
-		l.edit(&cfg)
-	}
 	n, err := node.New(cfg)
 	if err != nil {
 		l.Fatal(err)
@@ -113,13 +110,16 @@ func (l *lab) start(name string) *machine {
 	}
 	Handle(m.box, n, addMethod, m.add)
 	Handle(m.box, n, getMethod, m.get)
+	m.n = n
+	if l.serve != nil {
+		l.serve(m)
+	}
 	if err := m.box.Start(n); err != nil {
 		l.Fatal(err)
 	}
 	if err := n.Start(l.Context()); err != nil {
 		l.Fatal(err)
 	}
-	m.n = n
 	l.Cleanup(m.crash)
 	return m
 }
