@@ -12,9 +12,10 @@ type Counts struct {
 	Dead        uint64 `json:"dead"`        // or given up
 	Checkpoints uint64 `json:"checkpoints"` // made
 
-	Executed   uint64 `json:"executed"`   // calls executed here, ordinary ones of Handle's methods included
-	Duplicates uint64 `json:"duplicates"` // deliveries of calls that had been executed
-	NotHeld    uint64 `json:"not_held"`   // deliveries refused because the partition's state was not here yet
+	Executed   uint64 `json:"executed"`    // calls executed here, ordinary ones of Handle's methods included
+	Duplicates uint64 `json:"duplicates"`  // deliveries of calls that had been executed
+	BadHeaders uint64 `json:"bad_headers"` // calls whose metadata of a durable call could not be read
+	NotHeld    uint64 `json:"not_held"`    // deliveries refused because the partition's state was not here yet
 
 	Fetched       uint64 `json:"fetched"`        // partitions taken from other nodes
 	OrphansServed uint64 `json:"orphans_served"` // partitions served though their holder may be one that is gone

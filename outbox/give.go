@@ -9,8 +9,20 @@ import (
 	"github.com/meshnode/meshnode/rpc"
 )
 
+// member makes sure that a request comes from the member that it names: what these
+// methods do to partitions they do for members alone.
+func member(ctx context.Context, name string) error {
+	if info, ok := rpc.InfoFrom(ctx); !ok || info.Peer == "" || name != "" && info.Peer != name {
+		return rpc.Errorf(rpc.PermissionDenied, "only a member may ask this, and for itself alone")
+	}
+	return nil
+}
+
 // where answers what this box knows of partitions.
 func (k *keeper) where(ctx context.Context, req *whereRequest) (*whereReply, error) {
+	if err := member(ctx, req.From); err != nil {
+		return nil, err
+	}
 	reply := &whereReply{}
 	k.mu.Lock()
 	for _, p := range req.Partitions {
@@ -39,6 +51,9 @@ func (k *keeper) where(ctx context.Context, req *whereRequest) (*whereReply, err
 
 // take gives partitions to who owns them.
 func (k *keeper) take(ctx context.Context, req *takeRequest) (*takeReply, error) {
+	if err := member(ctx, req.From); err != nil {
+		return nil, err
+	}
 	each(req.Have, func(_ int, m moving) { k.given(m) })
 	asked := req.Partitions[:min(len(req.Partitions), takeMost)]
 	epochs := make([]uint64, len(asked)) // 0: refused
@@ -155,6 +170,9 @@ func (k *keeper) sweep() {
 
 // refuse promises not to take a partition, unless it is here.
 func (k *keeper) refuse(ctx context.Context, req *moving) (*refuseReply, error) {
+	if err := member(ctx, ""); err != nil {
+		return nil, err
+	}
 	err := k.b.ledger.Refuse(ctx, req.Partition, req.Epoch)
 	if errors.Is(err, ledger.ErrHeld) {
 		return &refuseReply{Here: true}, nil
