@@ -139,7 +139,7 @@ func (r *restore) begin() error {
 	if err != nil {
 		return err
 	}
-	l.tail = tail{h: h, number: number, end: headerSize}
+	l.tail = tail{h: h, number: number, end: headerSize, sum: newSummer()}
 	l.files.add(number, h)
 	return nil
 }
