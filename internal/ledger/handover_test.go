@@ -269,7 +269,6 @@ func TestChunks(t *testing.T) {
 		"no id":        {Next: []byte("d"), Pairs: []Pair{{[]byte("d"), value}}},
 		"short":        {Next: []byte("did"), Pairs: []Pair{{[]byte("did"), value[:23]}}},
 		"horizon":      {Next: []byte("h"), Pairs: []Pair{{[]byte("h"), []byte("7 bytes")}}},
-		"index":        {Next: expiryKey(1, []byte("id")), Pairs: []Pair{{expiryKey(1, []byte("id")), nil}}},
 		"unknown kind": {Next: []byte("q"), Pairs: []Pair{{[]byte("q"), nil}}, Last: true},
 		"long key":     {Next: append([]byte("a\x01b"), make([]byte, MaxKey+MaxName)...), Pairs: []Pair{{append([]byte("a\x01b"), make([]byte, MaxKey+MaxName)...), nil}}},
 	} {

@@ -40,7 +40,7 @@ func (t *txn) export(part place, after []byte, limit int) Chunk {
 	c := Chunk{After: bytes.Clone(after), Next: bytes.Clone(after)}
 	for size := 0; size < limit || len(c.Pairs) == 0; {
 		k, v, ok := t.seek(part, append(bytes.Clone(c.Next), 0))
-		if !ok || k[0] == kindExpiry { // the last kind; made again from the others
+		if !ok {
 			c.Last = true
 			break
 		}
@@ -84,7 +84,7 @@ func (c *Chunk) check() error {
 		if len(pair.Key) > MaxKey+MaxName+2 || len(pair.Value) > MaxValue+doneHead {
 			return fmt.Errorf("%w: pair too large", ErrBadChunk)
 		}
-		if err := checkPair(pair.Key, pair.Value, false); err != nil {
+		if err := checkPair(pair.Key, pair.Value); err != nil {
 			return fmt.Errorf("%w: %w", ErrBadChunk, err)
 		}
 		before = pair.Key
@@ -133,16 +133,9 @@ func (t *txn) arrive(p uint32, epoch uint64, c Chunk) error {
 func (t *txn) take(p uint32, epoch uint64, c Chunk) error {
 	part := t.part(p, len(c.Pairs) > 0)
 	for _, pair := range c.Pairs {
-		switch pair.Key[0] {
-		case kindHorizon:
+		if pair.Key[0] == kindHorizon {
 			t.raise(part, int64(binary.LittleEndian.Uint64(pair.Value)))
 			continue
-		case kindDone:
-			d, err := decodeDone(pair.Value)
-			if err != nil {
-				return t.damaged(err) // it was checked before anything was written
-			}
-			t.put(part, expiryKey(d.expires, pair.Key[1:]), nil)
 		}
 		t.put(part, pair.Key, pair.Value)
 	}
