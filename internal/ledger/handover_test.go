@@ -41,6 +41,10 @@ func TestHandover(t *testing.T) {
 			carry(t, a, b, 1, epoch, limit)
 			check(t, a.Given(t.Context(), 1, epoch))
 			a, b = reopen(t, a), reopen(t, b)
+			check(t, a.read(func(tx *txn) error {
+				same(t, "something is left of it", tx.part(1, false).bucket != nil, false)
+				return nil
+			}))
 
 			h, _ := a.Where(1)
 			same(t, "giver", h, Holding{State: Given, Epoch: 2, To: "b"})
@@ -318,6 +322,15 @@ func TestPurge(t *testing.T) {
 	same(t, "counted", l.Stats().Purged, 500)
 	_, dup := do(t, l, expiring(0, "late3", late), add("x", 1))
 	same(t, "the others are there", dup, true)
+
+	// The first one in order of ids is the last one to expire; then the horizon is at that.
+	do(t, l, expiring(599, "a", soon), add("x", 1))
+	do(t, l, expiring(599, "b", soon.Add(-time.Minute)), add("x", 1))
+	n, err = l.Purge(ctx, soon.Add(time.Minute))
+	check(t, err)
+	same(t, "purged", n, 2)
+	_, _, err = l.Do(ctx, expiring(599, "a", soon), add("x", 1))
+	wantErr(t, err, ErrExpired)
 
 	// The clock says that the call may be executed, the horizon knows better.
 	_, _, err = l.Do(ctx, expiring(0, "soon", soon), add("x", 1))

@@ -112,7 +112,6 @@ func (t *txn) arrive(p uint32, epoch uint64, c Chunk) error {
 	case h.State == Giving && len(c.After) > 0:
 		return stepError(ErrGap, p, h)
 	case h.State == Giving: // it comes back before this node has learnt that it had arrived
-		t.dropPart(p)
 		t.setHolding(p, Holding{State: Given, Epoch: h.Epoch, To: h.To})
 	}
 	s, there := t.stage(p)
