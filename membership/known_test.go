@@ -98,6 +98,22 @@ func TestAllStartedAtOnce(t *testing.T) {
 	}
 }
 
+// Two parts that found each other in pairs become one as soon as somebody comes who
+// knows both, long before anybody would look for the lost.
+func TestKnownPartsBecomeOne(t *testing.T) {
+	virtual(t, func(t *testing.T, l *lab) {
+		start := func(name string, known ...Known) *labNode {
+			cfg := l.config(name)
+			cfg.Profile, cfg.Known = LAN, known
+			return l.startConfig(cfg)
+		}
+		a, c := start("a"), start("c")
+		nodes := []*labNode{a, start("b", a.known()), c, start("d", c.known())}
+		nodes = append(nodes, start("e", a.known(), c.known()))
+		agree(t, LAN.tuning().rejoin/4, nodes, "a", "b", "c", "d", "e")
+	})
+}
+
 // Members that were known and come back apart from each other are brought together
 // later: whoever is met is not looked for any more.
 func TestKnownMembersAreHealed(t *testing.T) {
