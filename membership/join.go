@@ -71,11 +71,16 @@ func (j *joiner) wait(found bool) chan error {
 		j.waiters[result] = struct{}{}
 	}
 	j.mu.Unlock()
+	j.poke()
+	return result
+}
+
+// poke has the goroutine that tries the seeds look at once. It never waits.
+func (j *joiner) poke() {
 	select {
 	case j.wake <- struct{}{}:
 	default:
 	}
-	return result
 }
 
 func (j *joiner) forget(result chan error) {

@@ -42,10 +42,14 @@ func (k *Known) target() target {
 }
 
 // unmet gives the known members that this process has never seen in its cluster,
-// in their order. Who has been seen is the roster's from then on; and a day after
-// the cluster was found the others are given up.
+// in their order; all of them until the cluster is found. Who has been seen is the
+// roster's from then on; and a day after the cluster was found the others are given
+// up.
 func (s *seeker) unmet(now time.Time) []Known {
-	if !s.found.IsZero() && now.Sub(s.found) > rememberDead {
+	if s.found.IsZero() {
+		return s.known
+	}
+	if now.Sub(s.found) > rememberDead {
 		s.known = nil
 	}
 	s.known = slices.DeleteFunc(s.known, func(k Known) bool { return s.c.roster.met(k.Name) })
@@ -53,17 +57,39 @@ func (s *seeker) unmet(now time.Time) []Known {
 }
 
 // targets gives all that a round tries: the seeds in any order, then the known
-// members that are unmet and no seeds.
+// members that are unmet and no seeds. A node that has known members, and none
+// answered yet, may have been found by others, who are as good.
 func (s *seeker) targets(ctx context.Context) ([]target, SeedErrors) {
-	targets, failed := s.c.resolve(ctx)
+	c := s.c
+	targets, failed := c.resolve(ctx)
 	s.rnd.Shuffle(len(targets), func(i, j int) { targets[i], targets[j] = targets[j], targets[i] })
-	seeds := targets
-	for _, k := range s.unmet(time.Now()) {
-		if !slices.ContainsFunc(seeds, func(t target) bool { return slices.Contains(t.addrs, k.Addr) }) {
+	seen := map[netip.AddrPort]bool{c.cfg.Advertise: true}
+	for _, t := range targets {
+		for _, a := range t.addrs {
+			seen[a] = true
+		}
+	}
+	known := s.unmet(time.Now())
+	if len(c.known) > 0 && s.found.IsZero() {
+		for _, m := range c.roster.snapshot() {
+			known = append(slices.Clip(known), Known{Name: m.Name, Addr: m.Addr})
+		}
+	}
+	for _, k := range known {
+		if !seen[k.Addr] {
+			seen[k.Addr] = true
 			targets = append(targets, k.target())
 		}
 	}
 	return targets, failed
+}
+
+// foundBy wakes a node that waits between two rounds for members that it knew: one
+// has come by itself.
+func (c *Cluster) foundBy(name string) {
+	if len(c.known) > 0 && name != c.cfg.Name && !c.Joined() {
+		c.join.poke()
+	}
 }
 
 // gather brings those in whom this node knew and who live apart from the cluster

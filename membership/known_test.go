@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -93,6 +94,35 @@ func TestAllStartedAtOnce(t *testing.T) {
 					took := agree(t, p.tuning().rejoin/2, nodes, names...)
 					t.Logf("%v, %d nodes: all joined after %v, agreed %v later", p, n, time.Since(began)-took, took)
 				})
+			})
+		}
+	}
+}
+
+// A node that waits for members that it knew, with a long pause between its tries, has
+// joined as soon as somebody finds it: one of them, or one whom it never knew.
+func TestKnownMembersCome(t *testing.T) {
+	for _, who := range []string{"a", "stranger"} {
+		for _, seeds := range [][]string{nil, {"127.0.0.1:1"}} {
+			virtual(t, func(t *testing.T, l *lab) {
+				gone := l.open(l.config("a"), netip.AddrPort{})
+				gone.crash()
+				cfg := l.config("b", seeds...)
+				cfg.Profile, cfg.Known = LAN, []Known{gone.known()}
+				b := l.open(cfg, netip.AddrPort{})
+				if err := b.joinError(10 * time.Minute); !errors.Is(err, context.DeadlineExceeded) {
+					t.Fatal(err)
+				}
+				at := gone.addr
+				if who != "a" {
+					at = netip.AddrPort{}
+				}
+				cfg = l.config(who, b.seed())
+				cfg.Profile = LAN
+				a := l.open(cfg, at)
+				a.mustJoin()
+				agree(t, time.Second, []*labNode{a, b}, "b", who)
+				eventually(t, time.Second, "b has joined", b.Joined)
 			})
 		}
 	}

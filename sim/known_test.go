@@ -1,7 +1,6 @@
 package sim_test
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -95,7 +94,8 @@ func TestAllAreGone(t *testing.T) {
 					return fmt.Errorf("node %d sees %v", i, names)
 				}
 				if ready, _ := c.Member(i).Ready(); !ready {
-					return errors.New("not ready")
+					_, why := c.Node(i).Ready()
+					return fmt.Errorf("node %d is not ready: %s", i, why)
 				}
 			}
 			return nil
