@@ -80,9 +80,9 @@ func housePackages() map[string]Row {
 		compress   = "github.com/klauspost/compress"
 		progress   = "github.com/schollz/progressbar/v3"
 		wazero     = "github.com/tetratelabs/wazero"
+		flock      = "github.com/gofrs/flock"
 		yaml       = "github.com/goccy/go-yaml"
 		bbolt      = "go.etcd.io/bbolt"
-		flock      = "github.com/gofrs/flock"
 	)
 	sockets := []string{"net", "net/http/...", "net/rpc/...", "net/smtp", "crypto/tls", "os", "os/...", "syscall"}
 	clocks := []string{"time", "sync/...", "runtime"}
@@ -115,7 +115,7 @@ func housePackages() map[string]Row {
 			External: []string{zerolog, msgpack},
 		},
 		"cmd/meshnode/...": {
-			Internal: []string{"node", "rpc", "router", "membership", "transport", "certs", "sim/scenario", "sim/report", "internal/exact", "outbox", "cmd/meshnode/..."},
+			Internal: []string{"node", "rpc", "router", "membership", "transport", "certs", "sim/scenario", "sim/report", "internal/exact", "internal/datadir", "outbox", "cmd/meshnode/..."},
 			External: []string{cobra, pflag, zerolog, msgpack, isatty, term, progress},
 		},
 		"internal/exact":           {External: []string{wazero}, Forbid: []string{"net", "net/http/...", "net/rpc/...", "crypto/tls"}},
@@ -124,6 +124,7 @@ func housePackages() map[string]Row {
 		"internal/exact/simulator": {Internal: []string{"sim/scenario"}},
 		"internal/proctest":        {Internal: []string{"node", "rpc", "router", "membership", "transport", "certs"}, Tests: []string{"sim"}},
 		"internal/proctest/worker": {Internal: []string{"node", "rpc", "membership"}, External: []string{zerolog}},
+		"internal/datadir":         {External: []string{flock}, Forbid: []string{"net", "net/http/...", "net/rpc/...", "crypto/tls", "os/exec"}},
 		"internal/planted":         {Forbid: append(clocks, sockets...)},
 		"internal/simhook":         {Internal: []string{"router", "internal/planted"}, Forbid: append([]string{"time", "runtime"}, sockets...)},
 		"internal/simtime":         {Forbid: sockets},
