@@ -38,7 +38,7 @@ type Status struct {
 	LogBytes   int64     `json:"log_bytes"`
 	Position   string    `json:"position"`         // the end of the log
 	Checkpoint uint64    `json:"checkpoint"`       // the newest; 0: none
-	Holds      int       `json:"holds"`            // partitions
+	Holds      int       `json:"holds"`            // partitions; -1: not known, the box is open to be read only
 	Broken     string    `json:"broken,omitempty"` // why no more is taken
 	Counts     Counts    `json:"counts"`
 }
@@ -52,7 +52,7 @@ func (b *Box) Status() Status {
 		Dir: b.dir, Pending: b.pendingCalls, LogBytes: log.Bytes, Position: fmt.Sprint(log.End),
 		Checkpoint: log.Checkpoint, Counts: b.counts,
 	}
-	if b.ledger != nil {
+	if s.Holds = -1; b.ledger != nil {
 		s.Holds = b.holds()
 	}
 	if b.broken != nil {

@@ -6,14 +6,18 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"github.com/meshnode/meshnode/membership"
 	"github.com/meshnode/meshnode/node"
+	"github.com/meshnode/meshnode/outbox"
 	"github.com/meshnode/meshnode/rpc"
 	"github.com/meshnode/meshnode/transport"
 )
@@ -36,7 +40,10 @@ With --data-dir the node keeps its name, its cluster and the peers it knew in a
 directory of its own. Started again it needs no --join: it tries those peers, and
 while none of them answers it goes on looking rather than begin a second cluster. If
 they are gone for good, remove peers.json from the directory. Another --name or
---cluster in the same directory is refused, and so is a second process.
+--cluster in the same directory is refused, and so is a second process. The directory
+is the node's outbox as well: it takes durable calls ('meshnode call --durable'), and
+says at the start what it recovered. Start the first nodes with --expect, so that they
+know each other before they decide who holds which keys.
 
 A name can be given to one live process at a time: a second one is refused when
 it starts. A process that crashed may come back with its name.`
@@ -54,9 +61,11 @@ type runFlags struct {
 	advertise string
 	gossipKey string
 	dataDir   string
-	clustered bool // --cluster was given
-	tls       tlsFlags
-	log       logFlags
+
+	orphansAfter time.Duration
+	clustered    bool // --cluster was given
+	tls          tlsFlags
+	log          logFlags
 }
 
 func newRun(a *app) *cobra.Command {
@@ -80,7 +89,9 @@ func newRun(a *app) *cobra.Command {
 	flags.VarP(&list{&c.Seeds, checkSeed}, "join", "j",
 		"join by the member at `host:port`, or by all that dns+host:port stands for; may be repeated")
 	flags.StringVarP(&c.Cluster, "cluster", "c", node.DefaultCluster, "`name` of the cluster; others are refused")
-	flags.StringVarP(&f.dataDir, "data-dir", "d", "", "keep the node's identity and the peers it knew in this `directory`, for its next start")
+	flags.StringVarP(&f.dataDir, "data-dir", "d", "", "keep the node's identity, the peers it knew and durable calls in this `directory`, for its next start")
+	flagOf(cmd, &f.orphansAfter, "orphans-after", "", "0s",
+		"serve durable calls of keys whose holder is gone after this `time`, without what it alone knew; 0 waits for it", parseWait)
 	flags.StringVar(&f.gossipKey, "gossip-key", "", "encrypt gossip with this `key`: base64 as keygen prints it, or @file")
 	f.tls.add(cmd)
 	flags.BoolVar(&c.InsecureGossip, "insecure-gossip", false, "allow TLS without --gossip-key, though anyone can gossip then")
@@ -136,7 +147,29 @@ func (a *app) runConfig(ctx context.Context, f *runFlags, cfg node.Config) (err 
 	if err != nil {
 		return badConfig(err)
 	}
+	if f.dataDir != "" {
+		box, openErr := f.openBox(n, cfg.Logger)
+		if openErr != nil {
+			n.Close()
+			return openErr
+		}
+		defer func() { err = errors.Join(err, box.Close()) }()
+	}
 	return badConfig(n.Run(ctx))
+}
+
+// openBox gives a node the outbox in its data directory.
+func (f *runFlags) openBox(n *node.Node, logger zerolog.Logger) (*outbox.Box, error) {
+	box, err := outbox.Open(filepath.Join(f.dataDir, outboxDir), outbox.Config{
+		Logger: logger, Orphans: outbox.Orphans{ServeAfter: f.orphansAfter},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := box.Start(n); err != nil {
+		return nil, errors.Join(err, box.Close())
+	}
+	return box, nil
 }
 
 // nodeConfig finishes what the flags say.
