@@ -39,9 +39,10 @@ func TestOutbox(t *testing.T) {
 	if list := succeeds(t, at("outbox", "list", "--state", "dead")...); !strings.Contains(list, late) || strings.Contains(list, "one ") {
 		t.Errorf("%s", list)
 	}
-	if s := decoded[outbox.Status](t, succeeds(t, at("outbox", "status", "-o", "json")...)); s.Dead != 1 || s.Done != 1 || s.Holds != 16384 {
-		t.Errorf("%+v", s)
-	}
+	waitFor(t, func() bool { // it claims what it owns a moment after it is ready
+		s := decoded[outbox.Status](t, succeeds(t, at("outbox", "status", "-o", "json")...))
+		return s.Dead == 1 && s.Done == 1 && s.Holds == 16384
+	})
 	if r := program(t, "", "outbox", "drop", late, "--dir", dir); r.status != exitFailure || !strings.Contains(r.errOut, "--addr") {
 		t.Errorf("drop in a directory in use: %+v", r)
 	}

@@ -133,7 +133,7 @@ func housePackages() map[string]Row {
 			Internal: []string{"node", "rpc", "router", "internal/disk", "internal/ledger", "internal/redo"},
 			External: []string{zerolog},
 			Forbid:   []string{"net", "net/http/...", "net/rpc/...", "crypto/tls", "os/exec", "os/signal"},
-			Tests:    []string{"membership"},
+			Tests:    []string{"membership", "internal/disk/faulty"},
 		},
 		"sim": {
 			Internal: []string{"node", "rpc", "router", "membership", "internal/planted", "internal/simhook", "internal/simnet", "internal/simtime"},
