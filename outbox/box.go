@@ -221,11 +221,13 @@ func (b *Box) failLocked(err error) {
 func (b *Box) tidy() {
 	t := time.NewTicker(tidyEvery)
 	defer t.Stop()
-	for {
+	for i := 1; ; i++ {
 		select {
 		case <-t.C:
 			b.forgetFinished(time.Now())
-			b.purge()
+			if i%purgeEvery == 0 {
+				b.purge()
+			}
 			if b.checkpointDue() {
 				if err := b.Checkpoint(); err != nil {
 					b.cfg.Logger.Error().Err(err).Msg("no checkpoint could be made; the log stays")
@@ -237,7 +239,10 @@ func (b *Box) tidy() {
 	}
 }
 
-const tidyEvery = time.Second
+const (
+	tidyEvery  = time.Second
+	purgeEvery = 10 // times that
+)
 
 // purge forgets what the receiver need not know any more.
 func (b *Box) purge() {

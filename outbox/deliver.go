@@ -31,7 +31,7 @@ func (b *Box) work() {
 func (b *Box) attempt(now, e *entry) (reply []byte, err *rpc.Error) {
 	left := time.Until(time.UnixMilli(now.expires))
 	if left <= 0 {
-		return nil, expired(now)
+		return nil, errTooLate
 	}
 	r, rerr := b.readCall(e)
 	if rerr != nil {
@@ -58,6 +58,9 @@ func (b *Box) attempt(now, e *entry) (reply []byte, err *rpc.Error) {
 	}
 	return reply, nil
 }
+
+// errTooLate is of a call that expired before an attempt could be made.
+var errTooLate = rpc.Errorf(rpc.DeadlineExceeded, "expired")
 
 func expired(e *entry) *rpc.Error {
 	return rpc.Errorf(rpc.DeadlineExceeded, "expired after %d attempts; the latest: %s", e.attempts, orNone(e.lastErr))
@@ -86,7 +89,9 @@ func (b *Box) endAttemptLocked(l *lane, e *entry, reply []byte, err *rpc.Error) 
 		b.pauseLocked(l, 0)
 		return
 	}
-	e.lastErr = err.Error()
+	if err != errTooLate {
+		e.lastErr = err.Error()
+	}
 	if now.UnixMilli() >= e.expires {
 		err = expired(e)
 	} else if !b.cfg.Final(err) {
