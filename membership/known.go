@@ -57,8 +57,9 @@ func (s *seeker) unmet(now time.Time) []Known {
 }
 
 // targets gives all that a round tries: the seeds in any order, then the known
-// members that are unmet and no seeds. A node that has known members, and none
-// answered yet, may have been found by others, who are as good.
+// members that are unmet and no seeds. A node of whose seeds and known members none
+// has answered yet may have been found by others, who are as good: all its seeds may
+// be at other addresses by now.
 func (s *seeker) targets(ctx context.Context) ([]target, SeedErrors) {
 	c := s.c
 	targets, failed := c.resolve(ctx)
@@ -70,7 +71,7 @@ func (s *seeker) targets(ctx context.Context) ([]target, SeedErrors) {
 		}
 	}
 	known := s.unmet(time.Now())
-	if len(c.known) > 0 && s.found.IsZero() {
+	if s.found.IsZero() {
 		for _, m := range c.roster.snapshot() {
 			known = append(slices.Clip(known), Known{Name: m.Name, Addr: m.Addr})
 		}
@@ -84,10 +85,9 @@ func (s *seeker) targets(ctx context.Context) ([]target, SeedErrors) {
 	return targets, failed
 }
 
-// foundBy wakes a node that waits between two rounds for members that it knew: one
-// has come by itself.
+// foundBy wakes a node that waits between two rounds: a member has come by itself.
 func (c *Cluster) foundBy(name string) {
-	if len(c.known) > 0 && name != c.cfg.Name && !c.Joined() {
+	if name != c.cfg.Name && !c.Joined() {
 		c.join.poke()
 	}
 }
