@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/binary"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/metadb"
 	"go.etcd.io/bbolt"
 
 	"github.com/meshnode/meshnode/internal/redo"
@@ -94,6 +96,7 @@ func recoverRedo(dir string, each func([]byte)) error {
 // a time, so a group commit like that of internal/redo stands in front.
 type raftWAL struct {
 	w    *wal.WAL
+	meta *metadb.BoltMetaDB // closed by us: v0.4.0 leaves it open and locked
 	next uint64 // index; belongs to whoever commits
 
 	mu  sync.Mutex
@@ -108,13 +111,14 @@ type raftBatch struct {
 
 func newRaftWAL(dir string) (*raftWAL, error) {
 	quiet := hclog.New(&hclog.LoggerOptions{Output: io.Discard})
-	w, err := wal.Open(dir, wal.WithLogger(quiet))
+	meta := &metadb.BoltMetaDB{}
+	w, err := wal.Open(dir, wal.WithLogger(quiet), wal.WithMetaStore(meta))
 	if err != nil {
 		return nil, err
 	}
 	ready := make(chan struct{})
 	close(ready)
-	return &raftWAL{w: w, next: 1, cur: &raftBatch{before: ready, done: make(chan struct{})}}, nil
+	return &raftWAL{w: w, meta: meta, next: 1, cur: &raftBatch{before: ready, done: make(chan struct{})}}, nil
 }
 
 func openRaftWAL(dir string, _ int) (redoLog, error) { return newRaftWAL(dir) }
@@ -150,7 +154,7 @@ func (r *raftWAL) store(data [][]byte) error {
 	return r.w.StoreLogs(refs)
 }
 
-func (r *raftWAL) Close() error { return r.w.Close() }
+func (r *raftWAL) Close() error { return errors.Join(r.w.Close(), r.meta.Close()) }
 
 func fillRaftWAL(dir string, n int) error {
 	r, err := newRaftWAL(dir)
