@@ -97,7 +97,7 @@ func recoverRedo(dir string, each func([]byte)) error {
 type raftWAL struct {
 	w    *wal.WAL
 	meta *metadb.BoltMetaDB // closed by us: v0.4.0 leaves it open and locked
-	next uint64 // index; belongs to whoever commits
+	next uint64             // index; belongs to whoever commits
 
 	mu  sync.Mutex
 	cur *raftBatch
