@@ -145,9 +145,12 @@ func housePackages() map[string]Row {
 			External: []string{yaml, zerolog},
 			Forbid:   []string{"net", "net/http/...", "net/rpc/...", "crypto/tls", "os/exec"},
 		},
-		"sim/report":        {Internal: []string{"sim/scenario"}, Forbid: sockets},
-		"internal/archtest": {},
-		"examples/...":      {Internal: []string{"node", "outbox", "rpc"}},
+		"sim/report":           {Internal: []string{"sim/scenario"}, Forbid: sockets},
+		"internal/disk":        {External: []string{flock}, Forbid: []string{"net", "net/...", "crypto/tls", "os/exec", "os/signal"}},
+		"internal/disk/faulty": {Internal: []string{"internal/disk"}, Forbid: []string{"net", "net/...", "crypto/tls", "os/exec", "os/signal", "time"}},
+		"internal/redo":        {Internal: []string{"internal/disk"}, Tests: []string{"internal/disk/faulty"}, Forbid: []string{"net", "net/...", "crypto/tls", "os/exec", "os/signal"}},
+		"internal/archtest":    {},
+		"examples/...":         {Internal: []string{"node", "outbox", "rpc"}},
 	}
 }
 
