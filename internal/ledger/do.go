@@ -85,7 +85,6 @@ func (t *txn) call(c Call, run func(tx *Tx) ([]byte, error)) (reply []byte, dup 
 	reply = bytes.Clone(reply)
 	part = t.part(c.Partition, true)
 	t.put(part, key, encodeDone(done{hash: c.Hash, expires: expires, reply: reply}))
-	t.put(part, expiryKey(expires, key[1:]), nil)
 	return reply, false, t.damage
 }
 

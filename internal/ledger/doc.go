@@ -35,7 +35,8 @@
 // have no checksum, and it trusts them: a flipped bit can crash the process, or hide a key. Hence Open reads the file and
 // checks that its pages form the trees that bbolt makes, without a gap or a page left over (verify.go). Damage that
 // happens while the file is open is found by the checksums of values, or as a panic of bbolt, which becomes ErrCorrupt;
-// a page that is damaged just so that bbolt doesn't notice can hide a key until the file is next opened.
+// a page that is damaged just so that bbolt doesn't notice can hide a key until the file is next opened. A disk that
+// answers a sync and keeps an older, whole version of a page is not found out.
 //
 // The format has a number. A file of a newer one is refused, with nothing touched.
 //

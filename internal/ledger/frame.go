@@ -31,7 +31,6 @@ const (
 	kindApp     = 'a' // length of the bucket's name u8, name, key -> value of the application
 	kindDone    = 'd' // id -> outcome of a call
 	kindHorizon = 'h' // alone -> u64 ms: what expired up to then may have been forgotten
-	kindExpiry  = 'x' // expiry u64 ms, id -> nothing; made from kindDone, doesn't travel
 )
 
 var (
@@ -95,7 +94,7 @@ func (c *checkEntry) visit(e entry) error {
 		if err != nil {
 			return err
 		}
-		return checkPair(e.key, payload, true)
+		return checkPair(e.key, payload)
 	}
 	return fmt.Errorf("unknown bucket %q", e.path)
 }
@@ -165,9 +164,8 @@ func decodeVersion(payload []byte) (uint32, error) {
 	return v, nil
 }
 
-// checkPair looks at the shape of an entry of a partition. The index of expiries is for those who read the file only:
-// no chunk may bring it.
-func checkPair(key, payload []byte, file bool) error {
+// checkPair looks at the shape of an entry of a partition.
+func checkPair(key, payload []byte) error {
 	if len(key) == 0 {
 		return fmt.Errorf("no key")
 	}
@@ -188,10 +186,6 @@ func checkPair(key, payload []byte, file bool) error {
 			return fmt.Errorf("horizon of %d bytes", len(payload))
 		}
 		return nil
-	case kindExpiry:
-		if file && len(key) > 9 && len(payload) == 0 {
-			return nil
-		}
 	}
 	return fmt.Errorf("unknown kind %#x", key[0])
 }

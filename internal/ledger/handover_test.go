@@ -41,6 +41,10 @@ func TestHandover(t *testing.T) {
 			carry(t, a, b, 1, epoch, limit)
 			check(t, a.Given(t.Context(), 1, epoch))
 			a, b = reopen(t, a), reopen(t, b)
+			check(t, a.read(func(tx *txn) error {
+				same(t, "something is left of it", tx.part(1, false).bucket != nil, false)
+				return nil
+			}))
 
 			h, _ := a.Where(1)
 			same(t, "giver", h, Holding{State: Given, Epoch: 2, To: "b"})
@@ -133,6 +137,63 @@ func TestStepsAgain(t *testing.T) {
 	same(t, "state", state(t, b, 0), "x=1")
 }
 
+// TestBackEarly has a partition come back before its first giver learns that it had arrived.
+func TestBackEarly(t *testing.T) {
+	ctx := t.Context()
+	for _, refuses := range []bool{false, true} {
+		a := fresh(t, 1, Config{})
+		b := open(t, filepath.Join(t.TempDir(), "b"), Config{})
+		do(t, a, call(0, "id"), add("x", 1))
+		do(t, a, call(0, "id2"), add("z", 1))
+		_, err := a.Give(ctx, 0, "b")
+		check(t, err)
+		carry(t, a, b, 0, 2, 1)
+		do(t, b, call(0, "id3"), add("y", 1))
+		_, err = b.Give(ctx, 0, "a")
+		check(t, err)
+		if refuses {
+			check(t, a.Refuse(ctx, 0, 3))
+			_, err := b.Reclaim(ctx, 0, 3)
+			check(t, err)
+			same(t, "state", state(t, b, 0), "x=1 y=1 z=1")
+			wantErr(t, a.Given(ctx, 0, 2), ErrOldEpoch)
+			continue
+		}
+		first, err := b.Export(0, nil, 1)
+		check(t, err)
+		second, err := b.Export(0, first.Next, 1)
+		check(t, err)
+		wantErr(t, a.Import(ctx, 0, 3, second), ErrGap)
+		check(t, a.Import(ctx, 0, 3, first))
+		h, _ := a.Where(0)
+		same(t, "while it arrives", h, Holding{State: Given, Epoch: 2, To: "b"})
+		check(t, a.Given(ctx, 0, 2)) // the late answer does no harm
+		carry(t, b, a, 0, 3, 1)
+		same(t, "state", state(t, a, 0), "x=1 y=1 z=1")
+		wantErr(t, a.Given(ctx, 0, 2), ErrOldEpoch)
+	}
+}
+
+// TestYield has a node come back whose partition was claimed by another one.
+func TestYield(t *testing.T) {
+	ctx := t.Context()
+	a := fresh(t, 2, Config{})
+	do(t, a, call(0, "id"), add("x", 1))
+	wantErr(t, a.Yield(ctx, 0, 1, "b"), ErrOldEpoch)
+	_, err := a.Give(ctx, 1, "c")
+	check(t, err)
+	for p := range uint32(2) {
+		for range 2 {
+			check(t, a.Yield(ctx, p, 7, "b"))
+		}
+		wantErr(t, a.Yield(ctx, p, 6, "b"), ErrOldEpoch)
+		h, _ := a.Where(p)
+		same(t, "holding", h, Holding{State: Given, Epoch: 7, To: "b"})
+	}
+	check(t, a.Import(ctx, 0, 8, Chunk{Last: true}))
+	same(t, "state", state(t, a, 0), "")
+}
+
 // TestClaim claims partitions all or none.
 func TestClaim(t *testing.T) {
 	ctx := t.Context()
@@ -212,7 +273,6 @@ func TestChunks(t *testing.T) {
 		"no id":        {Next: []byte("d"), Pairs: []Pair{{[]byte("d"), value}}},
 		"short":        {Next: []byte("did"), Pairs: []Pair{{[]byte("did"), value[:23]}}},
 		"horizon":      {Next: []byte("h"), Pairs: []Pair{{[]byte("h"), []byte("7 bytes")}}},
-		"index":        {Next: expiryKey(1, []byte("id")), Pairs: []Pair{{expiryKey(1, []byte("id")), nil}}},
 		"unknown kind": {Next: []byte("q"), Pairs: []Pair{{[]byte("q"), nil}}, Last: true},
 		"long key":     {Next: append([]byte("a\x01b"), make([]byte, MaxKey+MaxName)...), Pairs: []Pair{{append([]byte("a\x01b"), make([]byte, MaxKey+MaxName)...), nil}}},
 	} {
@@ -262,6 +322,15 @@ func TestPurge(t *testing.T) {
 	same(t, "counted", l.Stats().Purged, 500)
 	_, dup := do(t, l, expiring(0, "late3", late), add("x", 1))
 	same(t, "the others are there", dup, true)
+
+	// The first one in order of ids is the last one to expire; then the horizon is at that.
+	do(t, l, expiring(599, "a", soon), add("x", 1))
+	do(t, l, expiring(599, "b", soon.Add(-time.Minute)), add("x", 1))
+	n, err = l.Purge(ctx, soon.Add(time.Minute))
+	check(t, err)
+	same(t, "purged", n, 2)
+	_, _, err = l.Do(ctx, expiring(599, "a", soon), add("x", 1))
+	wantErr(t, err, ErrExpired)
 
 	// The clock says that the call may be executed, the horizon knows better.
 	_, _, err = l.Do(ctx, expiring(0, "soon", soon), add("x", 1))

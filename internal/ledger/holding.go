@@ -177,16 +177,30 @@ func (l *Ledger) Reclaim(ctx context.Context, p uint32, epoch uint64) (now uint6
 // Refuse promises that this ledger will never take the partition with this epoch or an older one, and forgets what had
 // arrived of it. Then the giver may Reclaim it, and chunks that are still on their way do no harm. It may be called
 // again. Errors: ErrHeld if the partition came here with this epoch or a later one, wherever it is now: then the giver
-// calls Given.
+// calls Given. ErrHeld also if it is held with an earlier epoch (see Yield).
 func (l *Ledger) Refuse(ctx context.Context, p uint32, epoch uint64) error {
 	_, err := l.step(ctx, p, func(h Holding) (Holding, bool, error) {
 		switch {
 		case h.State == Refused && h.Epoch >= epoch:
 			return h, false, nil
-		case h.Epoch >= epoch, h.State == Held, h.State == Giving:
+		case h.Epoch >= epoch, h.State == Held:
 			return h, false, stepError(ErrHeld, p, h)
 		}
 		return Holding{State: Refused, Epoch: epoch}, true, nil
+	}, func(t *txn) { t.dropStage(p) })
+	return err
+}
+
+// Yield gives up a partition, held or being given, without a handover, because another node has it with a later epoch:
+// somebody claimed it while this node was thought to be gone for good. What was done here since is lost, which is the
+// price of such a claim. It may be called again. Errors: ErrOldEpoch if the epoch is not later than the one known here.
+func (l *Ledger) Yield(ctx context.Context, p uint32, epoch uint64, to string) error {
+	_, err := l.step(ctx, p, func(h Holding) (Holding, bool, error) {
+		now := Holding{State: Given, Epoch: epoch, To: to}
+		if h != now && h.Epoch >= epoch {
+			return h, false, stepError(ErrOldEpoch, p, h)
+		}
+		return now, h != now, nil
 	}, func(t *txn) { t.dropStage(p) })
 	return err
 }

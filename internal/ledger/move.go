@@ -40,7 +40,7 @@ func (t *txn) export(part place, after []byte, limit int) Chunk {
 	c := Chunk{After: bytes.Clone(after), Next: bytes.Clone(after)}
 	for size := 0; size < limit || len(c.Pairs) == 0; {
 		k, v, ok := t.seek(part, append(bytes.Clone(c.Next), 0))
-		if !ok || k[0] == kindExpiry { // the last kind; made again from the others
+		if !ok {
 			c.Last = true
 			break
 		}
@@ -54,22 +54,23 @@ func (t *txn) export(part place, after []byte, limit int) Chunk {
 // Import takes a chunk of a partition that is given to this node with epoch. What has arrived is kept over a restart;
 // Arrived says how far it is. With the last chunk, in the same transaction, the partition becomes held.
 //
-// It returns nil also for a chunk that it has already, and once the partition has become held with that epoch. Errors:
-// ErrGap if the chunk doesn't follow what is there: go on behind Arrived, or with the first one, which always begins
+// It returns nil also for a chunk that it has already, and once the partition has become held with that epoch. A copy
+// that is here from giving it with an earlier epoch is dropped: that it comes back shows that it had arrived. Errors: ErrGap if the chunk doesn't follow what is there: go on behind Arrived, or with the first one, which always begins
 // anew with an epoch later than what is there; ErrRefused after Refuse; ErrOldEpoch if this node knows of a later one, so
-// that the giver's copy is worth nothing any more; ErrHeld if the partition is held with an older epoch, which can't be
-// if epochs were always respected; ErrBadChunk.
+// that the giver's copy is worth nothing any more; ErrHeld if the partition is held with an earlier one, which is so only
+// after a Claim of what somebody had (see Yield); ErrBadChunk.
 func (l *Ledger) Import(ctx context.Context, p uint32, epoch uint64, c Chunk) error {
 	if err := c.check(); err != nil {
 		return err
 	}
-	held := false
-	return l.submit(ctx, func(t *txn) (err error) {
-		held, err = t.arrive(p, epoch, c)
+	var now Holding
+	return l.submit(ctx, func(t *txn) error {
+		err := t.arrive(p, epoch, c)
+		now, _ = t.holding(p)
 		return err
 	}, func() {
-		if held {
-			l.held.Store(p, Holding{State: Held, Epoch: epoch})
+		if now.State != Unknown {
+			l.held.Store(p, now)
 		}
 	})
 }
@@ -83,7 +84,7 @@ func (c *Chunk) check() error {
 		if len(pair.Key) > MaxKey+MaxName+2 || len(pair.Value) > MaxValue+doneHead {
 			return fmt.Errorf("%w: pair too large", ErrBadChunk)
 		}
-		if err := checkPair(pair.Key, pair.Value, false); err != nil {
+		if err := checkPair(pair.Key, pair.Value); err != nil {
 			return fmt.Errorf("%w: %w", ErrBadChunk, err)
 		}
 		before = pair.Key
@@ -94,49 +95,46 @@ func (c *Chunk) check() error {
 	return nil
 }
 
-// arrive reports whether the partition has become held.
-func (t *txn) arrive(p uint32, epoch uint64, c Chunk) (held bool, err error) {
+// arrive does what Import says. It fails before it writes, or not at all.
+func (t *txn) arrive(p uint32, epoch uint64, c Chunk) error {
 	h, _ := t.holding(p)
 	switch {
 	case t.damage != nil:
-		return false, t.damage
+		return t.damage
 	case h.State == Held && h.Epoch == epoch:
-		return false, nil
+		return nil
 	case h.State == Refused && epoch <= h.Epoch:
-		return false, stepError(ErrRefused, p, h)
+		return stepError(ErrRefused, p, h)
 	case epoch <= h.Epoch:
-		return false, stepError(ErrOldEpoch, p, h)
-	case h.State == Held, h.State == Giving:
-		return false, stepError(ErrHeld, p, h)
+		return stepError(ErrOldEpoch, p, h)
+	case h.State == Held:
+		return stepError(ErrHeld, p, h)
+	case h.State == Giving && len(c.After) > 0:
+		return stepError(ErrGap, p, h)
+	case h.State == Giving: // it comes back before this node has learnt that it had arrived
+		t.setHolding(p, Holding{State: Given, Epoch: h.Epoch, To: h.To})
 	}
 	s, there := t.stage(p)
 	switch {
 	case there && epoch < s.epoch:
-		return false, fmt.Errorf("%w: partition %d arrives with epoch %d", ErrOldEpoch, p, s.epoch)
+		return fmt.Errorf("%w: partition %d arrives with epoch %d", ErrOldEpoch, p, s.epoch)
 	case there && epoch == s.epoch && !c.Last && bytes.Compare(c.Next, s.at) <= 0:
-		return false, nil // once more
+		return nil // once more
 	case there && epoch == s.epoch && bytes.Equal(c.After, s.at):
 	case len(c.After) == 0 && (!there || epoch > s.epoch):
 		t.dropStage(p)
 	default:
-		return false, fmt.Errorf("%w: partition %d, epoch %d", ErrGap, p, epoch)
+		return fmt.Errorf("%w: partition %d, epoch %d", ErrGap, p, epoch)
 	}
-	return c.Last, t.take(p, epoch, c)
+	return t.take(p, epoch, c)
 }
 
 func (t *txn) take(p uint32, epoch uint64, c Chunk) error {
 	part := t.part(p, len(c.Pairs) > 0)
 	for _, pair := range c.Pairs {
-		switch pair.Key[0] {
-		case kindHorizon:
+		if pair.Key[0] == kindHorizon {
 			t.raise(part, int64(binary.LittleEndian.Uint64(pair.Value)))
 			continue
-		case kindDone:
-			d, err := decodeDone(pair.Value)
-			if err != nil {
-				return t.damaged(err) // it was checked before anything was written
-			}
-			t.put(part, expiryKey(d.expires, pair.Key[1:]), nil)
 		}
 		t.put(part, pair.Key, pair.Value)
 	}
@@ -177,10 +175,8 @@ func (t *txn) stage(p uint32) (stage, bool) {
 	return s, true
 }
 
-// dropStage forgets what has arrived of a partition. The caller has made sure that it is not held or being given.
+// dropStage forgets what has arrived of a partition. The caller has made sure that it is not held.
 func (t *txn) dropStage(p uint32) {
-	if _, ok := t.stage(p); ok {
-		t.delete(t.stages(p), partitionKey(p))
-		t.dropPart(p)
-	}
+	t.delete(t.stages(p), partitionKey(p))
+	t.dropPart(p)
 }

@@ -1,84 +1,131 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"time"
 )
 
 const (
-	purgeBatch = 1024 // outcomes forgotten in one transaction
-	purgeScan  = 256  // partitions looked at in one transaction that reads
+	purgeBatch = 1024   // outcomes forgotten in one transaction
+	purgeScan  = 20_000 // outcomes and partitions looked at in one transaction that reads
 )
 
-// Purge forgets the outcomes of calls that had expired Config.Retention before now, and returns how many. It takes as
-// many transactions as it needs, each of bounded work, so that calls get their turn between them. Call it from time to
-// time; it stops early with ctx's error.
+// Purge forgets the outcomes of calls that had expired Config.Retention before now, and returns how many. It reads all
+// outcomes, 2 to 5 million in a second, so call it a few times within a retention rather than all the time. It takes as
+// many transactions as it needs, each of bounded work, so that calls get their turn between them, and stops early with
+// ctx's error.
+//
+// There is no index by expiry: it would cost each call a page more to write.
 func (l *Ledger) Purge(ctx context.Context, now time.Time) (n int, err error) {
 	until := now.Add(-l.cfg.Retention).UnixMilli()
-	for from, more := uint32(0), true; more; {
-		var due []uint32
-		if due, from, more, err = l.due(from, until); err != nil {
+	for s := (scan{until: until}); !s.end; {
+		if err := ctx.Err(); err != nil {
 			return n, err
 		}
-		for _, p := range due {
-			for gone := purgeBatch; gone == purgeBatch; n += gone {
-				if gone, err = l.purge(ctx, p, until); err != nil {
-					return n, err
-				}
-			}
+		if err := l.read(s.read); err != nil {
+			return n, err
+		}
+		gone, err := l.purge(ctx, s)
+		n += gone
+		if err != nil {
+			return n, err
 		}
 	}
 	return n, nil
 }
 
-// due returns those of the next partitions from one on that have something to forget, and where to go on.
-func (l *Ledger) due(from uint32, until int64) (due []uint32, next uint32, more bool, err error) {
-	err = l.read(func(t *txn) error {
-		c := t.btx.Bucket(bucketParts).Cursor()
-		k, _ := c.Seek(partitionKey(from))
-		for i := 0; k != nil; k, _ = c.Next() {
-			p := binary.BigEndian.Uint32(k)
-			if i == purgeScan {
-				next, more = p, true
-				break
-			}
-			if _, ok := t.expired(t.part(p, false), until); ok {
-				due = append(due, p)
-			}
-			i++
+// scan reads all outcomes, a piece at a time. A piece ends with the partition in which it has found something.
+type scan struct {
+	until     int64 // ms since 1970
+	partition uint32
+	key       []byte   // in the bucket of partition: where to go on; nil is its beginning
+	in        uint32   // the partition that due is of
+	due       [][]byte // keys of outcomes that had expired by until
+	end       bool
+}
+
+// read reads the next piece.
+func (s *scan) read(t *txn) error {
+	s.due = s.due[:0]
+	c := t.btx.Bucket(bucketParts).Cursor()
+	left := purgeScan
+	for k, _ := c.Seek(partitionKey(s.partition)); ; k, _ = c.Next() {
+		if k == nil {
+			s.end = true
+			return nil
 		}
-		return t.damage
-	})
-	return due, next, more, err
-}
-
-// expired returns the key of the index for the outcome that expired first, if that was not after until.
-func (t *txn) expired(part place, until int64) (key []byte, ok bool) {
-	k, _, ok := t.seek(part, []byte{kindExpiry})
-	if !ok || int64(binary.BigEndian.Uint64(k[1:])) > until {
-		return nil, false
+		if p := binary.BigEndian.Uint32(k); p != s.partition {
+			s.partition, s.key = p, nil
+		}
+		s.in = s.partition
+		if left--; left <= 0 {
+			return nil
+		}
+		switch whole, err := s.part(t, t.part(s.partition, false), &left); {
+		case err != nil || !whole:
+			return err
+		case s.partition == ^uint32(0):
+			s.end = true
+			return nil
+		}
+		s.partition, s.key = s.partition+1, nil
+		if len(s.due) > 0 {
+			return nil
+		}
 	}
-	return k, true
 }
 
-// purge forgets at most purgeBatch outcomes of a partition. Its horizon goes up with them, which tells that they may
-// have been there.
-func (l *Ledger) purge(ctx context.Context, p uint32, until int64) (n int, err error) {
+// part reads outcomes of one partition, until there is none left (whole), or enough was read.
+func (s *scan) part(t *txn, part place, left *int) (whole bool, err error) {
+	from := s.key
+	if from == nil {
+		from = []byte{kindDone}
+	}
+	c := part.bucket.Cursor()
+	for k, v := c.Seek(from); k != nil && k[0] == kindDone; k, v = c.Next() {
+		if *left--; *left <= 0 || len(s.due) == purgeBatch {
+			s.key = bytes.Clone(k)
+			return false, nil
+		}
+		payload, err := unseal(part.name, part.partition, k, v)
+		if err != nil {
+			return false, t.damaged(err)
+		}
+		d, err := decodeDone(payload)
+		if err != nil {
+			return false, t.damaged(err)
+		}
+		if d.expires <= s.until {
+			s.due = append(s.due, bytes.Clone(k))
+		}
+	}
+	return true, nil
+}
+
+// purge forgets what the scan has found. The horizon of the partition goes up with it, which tells that there may have
+// been something.
+func (l *Ledger) purge(ctx context.Context, s scan) (n int, err error) {
+	if len(s.due) == 0 {
+		return 0, nil
+	}
 	err = l.submit(ctx, func(t *txn) error {
-		n = 0
-		part := t.part(p, false)
-		last := int64(0)
-		for n < purgeBatch {
-			key, ok := t.expired(part, until)
+		part, last := t.part(s.in, false), int64(0)
+		for _, key := range s.due {
+			payload, ok := t.get(part, key) // the partition may have gone meanwhile, or come back
 			if !ok {
-				break
+				continue
 			}
-			key = append([]byte(nil), key...)
-			last = int64(binary.BigEndian.Uint64(key[1:]))
-			t.delete(part, doneKey(string(key[9:])))
-			t.delete(part, key)
-			n++
+			d, err := decodeDone(payload)
+			if err != nil {
+				return t.damaged(err)
+			}
+			if d.expires <= s.until {
+				t.delete(part, key)
+				last = max(last, d.expires)
+				n++
+			}
 		}
 		if n > 0 {
 			t.raise(part, last)

@@ -91,13 +91,6 @@ func decodeDone(payload []byte) (done, error) {
 
 func doneKey(id string) []byte { return append([]byte{kindDone}, id...) }
 
-func expiryKey(expires int64, id []byte) []byte {
-	out := make([]byte, 0, 9+len(id))
-	out = append(out, kindExpiry)
-	out = binary.BigEndian.AppendUint64(out, uint64(expires))
-	return append(out, id...)
-}
-
 // stage is how far a partition that arrives has come.
 type stage struct {
 	epoch uint64
