@@ -2,6 +2,7 @@ package redo
 
 import (
 	"fmt"
+	"hash/crc32"
 	"runtime"
 )
 
@@ -29,6 +30,8 @@ type tail struct {
 	h      *handle
 	number uint64
 	end    int64 // of the last batch
+	sum    summer
+	proof  []byte // a buffer
 }
 
 // nextBatchLocked makes the batch that follows one whose done is given.
@@ -56,8 +59,7 @@ func (l *Log) add(kind uint8, data []byte, waits bool) (b *batch, at int64, own 
 	case len(data) > l.cfg.MaxRecord:
 		return nil, 0, false, fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(data), l.cfg.MaxRecord)
 	}
-	s := newSummer()
-	sum := s.data(data)
+	sum := crc32.Checksum(data, castagnoli())
 	for {
 		l.mu.Lock()
 		if err := l.refusesLocked(); err != nil {
@@ -117,9 +119,8 @@ func (l *Log) write(b *batch) error {
 	}
 	t := &l.tail
 	b.file, b.base = t.number, t.end
-	s := newSummer()
-	s.place(b.buf, t.h.salt, t.end)
-	b.buf = s.appendCommit(b.buf, uint64(t.end), t.h.salt, t.end+int64(len(b.buf)))
+	t.sum.place(b.buf, t.h.salt, t.end)
+	b.buf = t.sum.appendCommit(b.buf, uint64(t.end), t.h.salt, t.end+int64(len(b.buf)))
 	if _, err := t.h.f.WriteAt(b.buf, t.end); err != nil {
 		return err
 	}
@@ -174,9 +175,9 @@ func (l *Log) settle(b *batch, err error) {
 // that batch does not look like a torn end. The next batch goes over it. It is synced
 // when the log is closed; before, it is no loss if it does not get to the disk.
 func (l *Log) prove(b *batch) {
-	s, t := newSummer(), &l.tail
-	proof := s.appendCommit(nil, uint64(t.end), t.h.salt, t.end)
-	_, err := t.h.f.WriteAt(proof, t.end)
+	t := &l.tail
+	t.proof = t.sum.appendCommit(t.proof[:0], uint64(t.end), t.h.salt, t.end)
+	_, err := t.h.f.WriteAt(t.proof, t.end)
 	if err == nil && b.last {
 		err = t.h.f.Sync()
 	}
@@ -197,7 +198,7 @@ func (l *Log) turn() error {
 	if err != nil {
 		return err
 	}
-	l.tail = tail{h: h, number: l.tail.number + 1, end: headerSize}
+	l.tail.h, l.tail.number, l.tail.end = h, l.tail.number+1, headerSize
 	l.files.add(l.tail.number, h)
 	return nil
 }

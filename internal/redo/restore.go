@@ -88,7 +88,7 @@ func (r *restore) list() (numbers []uint64, err error) {
 // after it was checked to its end.
 func (r *restore) readCheckpoint() error {
 	for _, file := range r.checkpoints {
-		h, head, size, err := r.open(file, os.O_RDONLY)
+		h, head, size, err := r.open(file)
 		if err == nil {
 			if _, err = newScan(h.name, file, head, h.f, size).checkpoint(nil); err == nil {
 				return r.replayCheckpoint(file, h, head, size)
@@ -117,9 +117,9 @@ func (r *restore) replayCheckpoint(file uint64, h *handle, head header, size int
 }
 
 // open opens a file and reads its header. On an error it is closed again.
-func (r *restore) open(file uint64, flag int) (h *handle, head header, size int64, err error) {
+func (r *restore) open(file uint64) (h *handle, head header, size int64, err error) {
 	name := pathOf(r.l.cfg.Dir, file)
-	f, err := r.l.cfg.FS.Open(name, flag)
+	f, err := r.l.cfg.FS.Open(name, os.O_RDONLY)
 	if err != nil {
 		return nil, head, 0, err
 	}

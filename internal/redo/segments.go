@@ -37,11 +37,7 @@ func (r *restore) openSegments(numbers []uint64) error {
 			continue // released, or about to be
 		}
 		last := number == numbers[len(numbers)-1]
-		flag := os.O_RDONLY
-		if last && !r.l.cfg.ReadOnly {
-			flag = os.O_RDWR
-		}
-		h, head, size, err := r.open(number, flag)
+		h, head, size, err := r.open(number)
 		if last && errors.Is(err, ErrCorrupt) && size <= headerSize && number != r.found.Checkpoint {
 			// A crash while it was made: batches are written only after its header
 			// was synced, and so are checkpoints that begin with it.
@@ -143,7 +139,7 @@ func (r *restore) begin() error {
 	if err != nil {
 		return err
 	}
-	l.tail = tail{h: h, number: number, end: headerSize}
+	l.tail = tail{h: h, number: number, end: headerSize, sum: newSummer()}
 	l.files.add(number, h)
 	return nil
 }
@@ -156,13 +152,21 @@ func (r *restore) renew(seg *segment, end int64) error {
 	if _, err := seg.h.f.ReadAt(b, r.lastAt); err != nil {
 		return err
 	}
-	if seg.bytes > end {
-		if err := seg.h.f.Truncate(end); err != nil {
-			return err
-		}
-	}
-	if _, err := seg.h.f.WriteAt(b, r.lastAt); err != nil {
+	f, err := r.l.cfg.FS.Open(seg.h.name, os.O_RDWR)
+	if err != nil {
 		return err
 	}
-	return seg.h.f.Sync()
+	if seg.bytes > end {
+		err = f.Truncate(end)
+	}
+	if err == nil {
+		_, err = f.WriteAt(b, r.lastAt)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if closed := f.Close(); err == nil {
+		err = closed
+	}
+	return err
 }
