@@ -12,6 +12,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -187,7 +188,10 @@ func (t *teller) transfer(ctx context.Context, m bank.MoveRequest) error {
 		return err
 	}
 	reply, err := bank.Debit.Await(ctx, t.box, m.ID)
-	if err != nil {
+	switch {
+	case errors.Is(err, rpc.FailedPrecondition):
+		return errors.Join(err, t.receipts.Add(bank.Receipt{Kind: bank.Refused, ID: m.ID, From: m.From}))
+	case err != nil:
 		return err
 	}
 	fmt.Printf("%s: %v: %s has %d left\n", m.ID, &m, m.From, reply.Balance)

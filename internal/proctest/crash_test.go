@@ -35,7 +35,7 @@ func (c *crash) killAtRandom(kills int) {
 		case 3, 4: // while it recovers, too
 			c.kill(i)
 			c.start(i)
-			c.wait(800 * time.Millisecond)
+			c.wait(200 * time.Millisecond)
 			c.kill(i)
 			c.start(i)
 		case 5: // and is away for a while

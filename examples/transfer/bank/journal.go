@@ -34,6 +34,10 @@ const (
 	Opened   Kind = "open"
 	Debited  Kind = "debit"
 	Credited Kind = "credit"
+
+	// Refused is in receipts only: a client was told that a transfer is refused for
+	// good.
+	Refused Kind = "refused"
 )
 
 // Entry is one line of an account's journal.

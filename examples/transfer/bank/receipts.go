@@ -10,9 +10,10 @@ import (
 	"sync"
 )
 
-// Receipt is what a client was promised: the call of that id was taken.
+// Receipt is what a client was told: that the call of that id was taken or, later,
+// that it is refused for good.
 type Receipt struct {
-	Kind   Kind   `json:"kind"` // Opened or Debited
+	Kind   Kind   `json:"kind"` // Opened or Debited: taken; Refused
 	ID     string `json:"id"`
 	From   string `json:"from"` // the account; of a transfer, the payer's
 	To     string `json:"to,omitempty"`

@@ -35,6 +35,7 @@ type report struct {
 	OpenedWith int64          `json:"opened_with"`
 	Opens      int            `json:"opens"`     // receipts
 	Transfers  int            `json:"transfers"` // receipts
+	Told       int            `json:"told"`      // receipts of refusals
 	Torn       int            `json:"torn"`      // receipts that were not finished
 	Applied    int            `json:"applied"`   // transfers with a receipt
 	Refused    int            `json:"refused"`   // transfers with a receipt, for good
@@ -164,6 +165,13 @@ func (r *report) onceEach(id string, e effects) {
 
 // receipt checks that what a client was promised is so.
 func (r *report) receipt(p *bank.Receipt, e effects, dead map[string]outbox.Letter) {
+	if p.Kind == bank.Refused {
+		r.Told++
+		if len(e) > 0 {
+			r.find(refused, "%s was made, and a client was told that it is refused", p.ID)
+		}
+		return
+	}
 	want := effect{p.From, numbered{Entry: bank.Entry{Kind: p.Kind, ID: p.ID, Peer: p.To, Amount: p.Amount}}}
 	if p.Kind == bank.Opened {
 		r.Opens++
@@ -196,7 +204,9 @@ func (r *report) receipt(p *bank.Receipt, e effects, dead map[string]outbox.Lett
 func (r *report) inOrder(list []bank.Receipt, accounts map[string]*account) {
 	position := make(map[string]int, len(list))
 	for i, p := range list {
-		position[p.ID] = i + 1
+		if p.Kind == bank.Debited {
+			position[p.ID] = i + 1
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(accounts)) {
 		latest := 0

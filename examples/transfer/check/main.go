@@ -10,6 +10,7 @@
 //   - the sum of all balances is what the accounts were opened with;
 //   - each transfer for which there is a receipt was made once, at the payer and at
 //     the receiver, or is a dead letter and was made nowhere;
+//   - no transfer was made that a client was told is refused for good;
 //   - no transfer at all was made twice or by half;
 //   - transfers of one client and one payer were made in the order of their receipts;
 //   - every balance is the sum of its journal, which has no gaps;
@@ -65,9 +66,9 @@ func (r *report) print(w io.Writer) error {
 	_, err := fmt.Fprintf(w, `%s
 accounts    %d, in %d partitions of %d nodes
 sum         %d; opened with %d
-receipts    %d transfers, %d accounts opened; %d lines not finished
+receipts    %d transfers, %d refusals, %d accounts opened; %d lines not finished
 applied     %d of them, %d refused, %d expired; %d more without a receipt
-`, verdict, r.Accounts, r.Partitions, r.Nodes, r.Sum, r.OpenedWith, r.Transfers, r.Opens, r.Torn, r.Applied, r.Refused, r.Expired, r.Unasked)
+`, verdict, r.Accounts, r.Partitions, r.Nodes, r.Sum, r.OpenedWith, r.Transfers, r.Told, r.Opens, r.Torn, r.Applied, r.Refused, r.Expired, r.Unasked)
 	for _, kind := range kinds {
 		if n := r.Findings[kind]; n > 0 && err == nil {
 			_, err = fmt.Fprintf(w, "%-11s %d\n", kind, n)

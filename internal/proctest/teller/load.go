@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/meshnode/meshnode/examples/transfer/bank"
+	"github.com/meshnode/meshnode/rpc"
 )
 
 func account(i int) string { return fmt.Sprintf("account-%d", i) }
@@ -60,7 +62,9 @@ func (t *teller) load(ctx context.Context) {
 				m.ID = fmt.Sprintf("%s-%d-%06d", t.n.Name(), run, count.Add(1))
 				if err := t.transfer(ctx, m); err != nil && ctx.Err() == nil {
 					fmt.Fprintln(os.Stderr, "teller: a transfer was not taken:", err)
+					continue
 				}
+				all.Go(func() { t.await(ctx, &m) })
 			}
 		})
 	}
@@ -90,4 +94,16 @@ func (t *teller) transfer(ctx context.Context, m bank.MoveRequest) error {
 		return err
 	}
 	return t.receipts.Add(receipt)
+}
+
+// await waits for what becomes of a transfer, and notes what it is told if that is
+// a refusal.
+func (t *teller) await(ctx context.Context, m *bank.MoveRequest) {
+	_, err := bank.Debit.Await(ctx, t.box, m.ID)
+	if !errors.Is(err, rpc.FailedPrecondition) {
+		return
+	}
+	if err := t.receipts.Add(bank.Receipt{Kind: bank.Refused, ID: m.ID, From: m.From}); err != nil {
+		fmt.Fprintln(os.Stderr, "teller: receipts:", err)
+	}
 }
