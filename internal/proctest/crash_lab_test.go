@@ -96,7 +96,8 @@ type crash struct {
 	nodes  []*teller // the one that runs, or ran last, on each directory
 	all    []*teller // every process
 
-	kills, early int // early: before the killed had recovered
+	kills, early int // early: before the killed had executed a call again
+	left         int // gracefully, while others were killed
 }
 
 // newCrash starts the tellers and has the accounts opened.
@@ -182,6 +183,28 @@ func (c *crash) kill(i int) {
 	p.kill()
 	<-p.said
 	c.kills++
+}
+
+// leave has one teller leave gracefully, kills another soon after, or the leaving
+// one, and starts both again.
+func (c *crash) leave(i, other int) {
+	c.t.Helper()
+	leaving := c.nodes[i]
+	if err := leaving.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		c.t.Fatal(err)
+	}
+	c.left++
+	c.wait(150 * time.Millisecond)
+	if c.random.IntN(3) == 0 {
+		other = i
+	}
+	c.kill(other)
+	if other != i {
+		c.start(other)
+		leaving.exit(c.t) // with whatever status: others may not have taken all
+		<-leaving.said
+	}
+	c.start(i)
 }
 
 // wait lets time pass, up to so much: when a kill comes is what is tested.

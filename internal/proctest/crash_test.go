@@ -18,7 +18,7 @@ func (c *crash) killAtRandom(kills int) {
 	for c.kills < kills {
 		c.wait(1500 * time.Millisecond)
 		i := c.random.IntN(crashNodes)
-		switch c.random.IntN(8) {
+		switch c.random.IntN(10) {
 		case 0, 1: // two at a time
 			j := (i + 1) % crashNodes
 			c.kill(i)
@@ -35,13 +35,15 @@ func (c *crash) killAtRandom(kills int) {
 		case 3, 4: // while it recovers, too
 			c.kill(i)
 			c.start(i)
-			c.wait(200 * time.Millisecond)
+			c.wait(120 * time.Millisecond)
 			c.kill(i)
 			c.start(i)
 		case 5: // and is away for a while
 			c.kill(i)
 			c.wait(3 * time.Second)
 			c.start(i)
+		case 6, 7: // one leaves, and those who take over what it holds are killed
+			c.leave(i, (i+1)%crashNodes)
 		default:
 			c.kill(i)
 			c.start(i)
@@ -69,7 +71,7 @@ func (c *crash) figures(v *verdict) {
 			}
 		}
 	}
-	c.t.Logf("%d kills, %d of them before the killed had executed a call again; each a sender and a receiver", c.kills, c.early)
+	c.t.Logf("%d kills, %d of them before the killed had executed a call again; each a sender and a receiver; %d left gracefully meanwhile", c.kills, c.early, c.left)
 	c.t.Logf("%d transfers acknowledged: %d applied, %d refused, %d expired; %d applied that were not acknowledged; %d accounts hold %d",
 		v.Transfers, v.Applied, v.Refused, v.Expired, v.Unasked, v.Accounts, v.Sum)
 	c.t.Logf("as far as the killed could tell: %d calls enqueued, %d executed, %d duplicates suppressed, %d sent to who did not hold the partition, %d partitions moved, %d calls found pending at starts",

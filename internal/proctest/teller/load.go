@@ -46,20 +46,12 @@ func (t *teller) load(ctx context.Context) {
 	}
 	var all sync.WaitGroup
 	var count atomic.Uint64
-	run := t.began.UnixMilli()
 	for w := range min(payers, t.o.accounts) {
 		all.Go(func() {
 			random := rand.New(rand.NewPCG(t.o.seed, uint64(w)))
-			tick := time.NewTicker(time.Duration(payers / t.o.rate * float64(time.Second)))
-			defer tick.Stop()
-			for {
-				select {
-				case <-tick.C:
-				case <-ctx.Done():
-					return
-				}
+			for t.pause(ctx, random) {
 				m := t.choose(random, w)
-				m.ID = fmt.Sprintf("%s-%d-%06d", t.n.Name(), run, count.Add(1))
+				m.ID = fmt.Sprintf("%s-%d-%06d", t.n.Name(), t.began.UnixMilli(), count.Add(1))
 				if err := t.transfer(ctx, m); err != nil && ctx.Err() == nil {
 					fmt.Fprintln(os.Stderr, "teller: a transfer was not taken:", err)
 					continue
@@ -69,6 +61,19 @@ func (t *teller) load(ctx context.Context) {
 		})
 	}
 	all.Wait()
+}
+
+// pause waits until a payer's next transfer is due; they come at random, not in step.
+// It is false when ctx has ended.
+func (t *teller) pause(ctx context.Context, random *rand.Rand) bool {
+	timer := time.NewTimer(time.Duration(random.ExpFloat64() * payers / t.o.rate * float64(time.Second)))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // choose makes a transfer from one of the accounts of a payer to any other.
