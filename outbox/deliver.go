@@ -20,8 +20,12 @@ func (b *Box) work() {
 		now := *e
 		b.mu.Unlock()
 		reply, err := b.attempt(&now, e)
+		err, durable := b.bury(&now, err)
 		b.mu.Lock()
-		b.endAttemptLocked(l, e, reply, err)
+		b.endAttemptLocked(l, e, reply, err, durable)
+		if durable {
+			b.writes.RUnlock()
+		}
 	}
 	b.schedule.workers--
 }
@@ -73,35 +77,60 @@ func orNone(s string) string {
 	return s
 }
 
-// endAttemptLocked does what follows from an attempt at the first call of a lane.
-func (b *Box) endAttemptLocked(l *lane, e *entry, reply []byte, err *rpc.Error) {
-	now := time.Now()
+// bury makes it durable that a call is given up, if its latest attempt says so, and
+// gives the reason. Only then anybody may hear of it and the next call of its key be
+// made: unlike a call that was executed, its receiver does not know it, and would
+// execute it if it came again. If it is durable, writes is held for reading until the
+// entry says so, too.
+func (b *Box) bury(now *entry, err *rpc.Error) (reason *rpc.Error, durable bool) {
+	at := time.Now().UnixMilli()
+	switch {
+	case err == nil || b.ctx.Err() != nil:
+		return err, false
+	case at >= now.expires:
+		if err != errTooLate {
+			now.lastErr = err.Error()
+		}
+		err = expired(now)
+	case !b.cfg.Final(err):
+		return err, false
+	}
+	r := endRecord{seq: now.seq, ended: at, attempts: now.attempts, code: err.Code, message: err.Message}
+	b.writes.RLock()
+	if _, werr := b.log.Append(kindDead, r.append(nil)); werr != nil {
+		b.writes.RUnlock()
+		b.mu.Lock()
+		b.failLocked(werr)
+		b.mu.Unlock()
+		return err, false
+	}
+	return err, true
+}
+
+// endAttemptLocked does what follows from an attempt at the first call of a lane. It
+// has been given up if that is durable.
+func (b *Box) endAttemptLocked(l *lane, e *entry, reply []byte, err *rpc.Error, givenUp bool) {
+	now := time.Now().UnixMilli()
 	switch {
 	case e.status != pending: // dropped meanwhile, by hand
 		b.popLocked(l)
 		return
+	case givenUp:
+		e.status, e.ended, e.code, e.message = dead, now, err.Code, err.Message
+		b.counts.Dead++
+		b.cfg.Logger.Warn().Str("id", e.id).Str("method", e.method).Str("key", e.key).Err(err).Msg("a durable call is given up: it is a dead letter now")
 	case err == nil:
-		b.endLocked(e, &endRecord{seq: e.seq, ended: now.UnixMilli(), attempts: e.attempts, reply: reply})
-		b.counts.Done++
-		b.popLocked(l)
-		return
+		b.doneLocked(e, &endRecord{seq: e.seq, ended: now, attempts: e.attempts, reply: reply})
 	case b.ctx.Err() != nil: // the box closes: whatever came of it, it is tried again
 		b.pauseLocked(l, 0)
 		return
-	}
-	if err != errTooLate {
+	default:
 		e.lastErr = err.Error()
-	}
-	if now.UnixMilli() >= e.expires {
-		err = expired(e)
-	} else if !b.cfg.Final(err) {
 		l.tries++
 		b.pauseLocked(l, b.backoffLocked(l.tries))
 		return
 	}
-	b.endLocked(e, &endRecord{seq: e.seq, ended: now.UnixMilli(), attempts: e.attempts, code: err.Code, message: err.Message})
-	b.counts.Dead++
-	b.cfg.Logger.Warn().Str("id", e.id).Str("method", e.method).Str("key", e.key).Err(err).Msg("a durable call is given up: it is a dead letter now")
+	b.finishedLocked(e)
 	b.popLocked(l)
 }
 
@@ -114,19 +143,15 @@ func (b *Box) backoffLocked(tries int) time.Duration {
 	return d/2 + time.Duration(b.random.Int64N(int64(d/2)+1))
 }
 
-// endLocked notes how a call ended. The record goes with the next commit: if it is
-// lost the call is made again, and its receiver knows it. It is written under mu,
-// so that a checkpoint misses none.
-func (b *Box) endLocked(e *entry, r *endRecord) {
-	kind := byte(kindDone)
-	e.status, e.ended, e.code, e.message, e.reply = done, r.ended, r.code, r.message, r.reply
-	if r.code != rpc.OK {
-		kind, e.status = kindDead, dead
-	}
-	if err := b.log.Lazy(kind, r.append(nil)); err != nil {
+// doneLocked notes that a call was executed. The record goes with the next commit: if
+// it is lost the call is made again, and its receiver knows it. It is written under
+// mu, so that a checkpoint misses none.
+func (b *Box) doneLocked(e *entry, r *endRecord) {
+	e.status, e.ended, e.reply = done, r.ended, r.reply
+	b.counts.Done++
+	if err := b.log.Lazy(kindDone, r.append(nil)); err != nil {
 		b.failLocked(err)
 	}
-	b.finishedLocked(e)
 }
 
 // readCall gives the record of a call.
