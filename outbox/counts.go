@@ -19,6 +19,7 @@ type Counts struct {
 
 	Fetched       uint64 `json:"fetched"`        // partitions taken from other nodes
 	OrphansServed uint64 `json:"orphans_served"` // partitions served though their holder may be one that is gone
+	Yielded       uint64 `json:"yielded"`        // partitions let go of because another node had claimed them meanwhile
 	Refused       uint64 `json:"refused"`        // calls of handlers that could not be taken: an id of another call
 }
 

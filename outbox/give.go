@@ -226,3 +226,39 @@ func (k *keeper) fetch(from string, parts []uint32) (got bool) {
 	}
 	return got
 }
+
+// greet asks the others once, after the start, whether somebody has claimed what this
+// node holds: it may have been taken for gone (Config.Orphans). The higher epoch
+// counts, so those partitions are let go of, with what only this node knew. It tells
+// whether all have answered.
+func (k *keeper) greet() bool {
+	held := k.b.ledger.Held(ledger.Held)
+	if ready, _ := k.n.Ready(); !ready {
+		return false
+	}
+	all := true
+	for _, m := range k.n.Members().Members {
+		if m.Name == k.n.Name() || len(held) == 0 {
+			continue
+		}
+		reply, err := whereMethod.Call(k.b.ctx, k.n, &whereRequest{From: k.n.Name(), Partitions: held}, rpc.Peer(m.Name), rpc.Timeout(askTimeout))
+		if err != nil {
+			all = all && rpc.CodeOf(err) == rpc.Unimplemented
+			continue
+		}
+		for _, a := range reply.Answers {
+			epoch, ours := k.b.ledger.Holds(a.Partition)
+			if (a.State == holdsIt || a.State == givesIt) && ours && a.Epoch > epoch {
+				k.yield(a.Partition, a.Epoch, m.Name)
+			}
+		}
+	}
+	return all
+}
+
+// yield lets go of a partition that another has claimed.
+func (k *keeper) yield(p uint32, epoch uint64, to string) {
+	err := k.b.ledger.Yield(k.b.ctx, p, epoch, to)
+	k.b.count(func(c *Counts) { c.Yielded++ })
+	k.b.cfg.Logger.Error().Err(err).Uint32("partition", p).Str("to", to).Msg("a partition was claimed by another node while this one was away: what this one alone knew of it is lost")
+}

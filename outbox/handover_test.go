@@ -154,6 +154,14 @@ func TestOrphans(t *testing.T) {
 	if c := a.box.Status().Counts; c.OrphansServed == 0 {
 		t.Errorf("%+v", c)
 	}
+	b = l.start("b") // finds that it has lost what it held
+	l.settled(a, b)
+	if s := l.sumOf(a, key); s != (sum{2, 1}) {
+		t.Errorf("%+v", s)
+	}
+	if c := b.box.Status().Counts; c.Yielded == 0 {
+		t.Errorf("%+v", c)
+	}
 }
 
 // keyOf gives a key that a machine owns.

@@ -134,11 +134,12 @@ func (k *keeper) look() {
 
 // run fetches and claims until the box closes.
 func (k *keeper) run() {
-	pause := keeperPause
+	pause, greeted := keeperPause, false
 	sweep := time.NewTicker(sweepEvery)
 	defer sweep.Stop()
 	for {
 		k.sweep()
+		greeted = greeted || k.greet()
 		missing := k.want(k.missing())
 		var again <-chan time.Time
 		if len(missing) > 0 {

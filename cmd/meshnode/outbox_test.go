@@ -66,7 +66,11 @@ func TestOutbox(t *testing.T) {
 func TestNoOutbox(t *testing.T) {
 	n := cluster(t, 1)[0]
 	for _, args := range [][]string{
-		{"outbox", "status"}, {"outbox", "list"}, {"outbox", "show", "x"}, {"outbox", "retry", "x"}, {"outbox", "drop", "x"},
+		{"outbox", "status"},
+		{"outbox", "list"},
+		{"outbox", "show", "x"},
+		{"outbox", "retry", "x"},
+		{"outbox", "drop", "x"},
 		{"call", "mesh.Echo", "--key", "k", "--durable"},
 	} {
 		if r := program(t, "", append(args, "--addr", n.Addr().String())...); r.status != exitFailure || !strings.Contains(r.errOut, "--data-dir") {
