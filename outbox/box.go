@@ -221,12 +221,14 @@ func (b *Box) failLocked(err error) {
 func (b *Box) tidy() {
 	t := time.NewTicker(tidyEvery)
 	defer t.Stop()
-	for i := 1; ; i++ {
+	purged := time.Now()
+	for {
 		select {
 		case <-t.C:
 			b.forgetFinished(time.Now())
-			if i%purgeEvery == 0 {
+			if time.Since(purged) > b.cfg.Retention/8 { // it reads all that is remembered
 				b.purge()
+				purged = time.Now()
 			}
 			if b.checkpointDue() {
 				if err := b.Checkpoint(); err != nil {
@@ -239,10 +241,7 @@ func (b *Box) tidy() {
 	}
 }
 
-const (
-	tidyEvery  = time.Second
-	purgeEvery = 10 // times that
-)
+const tidyEvery = time.Second
 
 // purge forgets what the receiver need not know any more.
 func (b *Box) purge() {
