@@ -28,6 +28,9 @@ func (b *Box) Add(ctx context.Context, call rpc.DurableCall) (string, error) {
 	if len(call.ID) > rpc.MaxID {
 		return "", rpc.Errorf(rpc.InvalidArgument, "an id of %d bytes; want at most %d", len(call.ID), rpc.MaxID)
 	}
+	if err := fits(call.Metadata); err != nil {
+		return "", err
+	}
 	h := hashOf(call.Method, call.Key, call.Body)
 	for {
 		e, known, err := b.reserve(&call, h)
@@ -43,6 +46,25 @@ func (b *Box) Add(ctx context.Context, call rpc.DurableCall) (string, error) {
 			return "", rpc.AsError(ctx.Err())
 		}
 	}
+}
+
+// maxMetadata is how many bytes of metadata a durable call may carry: a header of 64
+// KiB has other things in it.
+const maxMetadata = 48 << 10
+
+// fits makes sure that metadata can be sent, with the box's own.
+func fits(metadata rpc.Metadata) error {
+	size := 0
+	for k, v := range metadata {
+		size += len(k) + len(v)
+	}
+	if len(metadata) >= rpc.MaxMetadata || size > maxMetadata {
+		return rpc.Errorf(rpc.InvalidArgument, "metadata of %d pairs and %d bytes; want at most %d and %d", len(metadata), size, rpc.MaxMetadata-1, maxMetadata)
+	}
+	if _, taken := metadata[headerKey]; taken {
+		return rpc.Errorf(rpc.InvalidArgument, "the metadata %s is the outbox's own", headerKey)
+	}
+	return nil
 }
 
 // reserve takes an id. If somebody is writing a call of that id it gives what is

@@ -221,11 +221,15 @@ func (b *Box) failLocked(err error) {
 func (b *Box) tidy() {
 	t := time.NewTicker(tidyEvery)
 	defer t.Stop()
+	purged := time.Now()
 	for {
 		select {
 		case <-t.C:
 			b.forgetFinished(time.Now())
-			b.purge()
+			if time.Since(purged) > b.cfg.Retention/8 { // it reads all that is remembered
+				b.purge()
+				purged = time.Now()
+			}
 			if b.checkpointDue() {
 				if err := b.Checkpoint(); err != nil {
 					b.cfg.Logger.Error().Err(err).Msg("no checkpoint could be made; the log stays")

@@ -3,6 +3,7 @@ package outbox
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -203,5 +204,32 @@ func TestReadOnly(t *testing.T) {
 	}
 	if err := looks.Start(a.n); !errors.Is(err, ErrConfig) {
 		t.Errorf("started: %v", err)
+	}
+}
+
+// A call that expired long ago may have been executed and forgotten: it is not tried
+// again.
+func TestLateRetry(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.cfg.Retention = 200 * time.Millisecond
+	a := l.start("a")
+	id := a.enqueue("k", &add{N: 2, Fail: "Unavailable"}, rpc.Timeout(50*time.Millisecond))
+	l.until("the call expires", func() error {
+		letter, err := a.box.Show(id)
+		if err == nil && letter.State != "dead" {
+			err = errors.New(letter.State)
+		}
+		return err
+	})
+	l.until("it is long ago", func() error {
+		letter, err := a.box.Show(id)
+		if err == nil && time.Since(letter.Expires) < l.cfg.Retention {
+			err = errors.New("not yet")
+		}
+		return err
+	})
+	if err := a.box.Retry(id); !errors.Is(err, rpc.FailedPrecondition) || !strings.Contains(err.Error(), "long ago") {
+		t.Errorf("%v", err)
 	}
 }

@@ -12,12 +12,14 @@ type Counts struct {
 	Dead        uint64 `json:"dead"`        // or given up
 	Checkpoints uint64 `json:"checkpoints"` // made
 
-	Executed   uint64 `json:"executed"`   // calls executed here, ordinary ones of Handle's methods included
-	Duplicates uint64 `json:"duplicates"` // deliveries of calls that had been executed
-	NotHeld    uint64 `json:"not_held"`   // deliveries refused because the partition's state was not here yet
+	Executed   uint64 `json:"executed"`    // calls executed here, ordinary ones of Handle's methods included
+	Duplicates uint64 `json:"duplicates"`  // deliveries of calls that had been executed
+	BadHeaders uint64 `json:"bad_headers"` // calls whose metadata of a durable call could not be read
+	NotHeld    uint64 `json:"not_held"`    // deliveries refused because the partition's state was not here yet
 
 	Fetched       uint64 `json:"fetched"`        // partitions taken from other nodes
 	OrphansServed uint64 `json:"orphans_served"` // partitions served though their holder may be one that is gone
+	Yielded       uint64 `json:"yielded"`        // partitions let go of because another node had claimed them meanwhile
 	Refused       uint64 `json:"refused"`        // calls of handlers that could not be taken: an id of another call
 }
 
@@ -37,7 +39,7 @@ type Status struct {
 	LogBytes   int64     `json:"log_bytes"`
 	Position   string    `json:"position"`         // the end of the log
 	Checkpoint uint64    `json:"checkpoint"`       // the newest; 0: none
-	Holds      int       `json:"holds"`            // partitions
+	Holds      int       `json:"holds"`            // partitions; -1: not known, the box is open to be read only
 	Broken     string    `json:"broken,omitempty"` // why no more is taken
 	Counts     Counts    `json:"counts"`
 }
@@ -51,7 +53,7 @@ func (b *Box) Status() Status {
 		Dir: b.dir, Pending: b.pendingCalls, LogBytes: log.Bytes, Position: fmt.Sprint(log.End),
 		Checkpoint: log.Checkpoint, Counts: b.counts,
 	}
-	if b.ledger != nil {
+	if s.Holds = -1; b.ledger != nil {
 		s.Holds = b.holds()
 	}
 	if b.broken != nil {

@@ -35,7 +35,7 @@ func (b *Box) work() {
 func (b *Box) attempt(now, e *entry) (reply []byte, err *rpc.Error) {
 	left := time.Until(time.UnixMilli(now.expires))
 	if left <= 0 {
-		return nil, expired(now)
+		return nil, errTooLate
 	}
 	r, rerr := b.readCall(e)
 	if rerr != nil {
@@ -63,6 +63,9 @@ func (b *Box) attempt(now, e *entry) (reply []byte, err *rpc.Error) {
 	return reply, nil
 }
 
+// errTooLate is of a call that expired before an attempt could be made.
+var errTooLate = rpc.Errorf(rpc.DeadlineExceeded, "expired")
+
 func expired(e *entry) *rpc.Error {
 	return rpc.Errorf(rpc.DeadlineExceeded, "expired after %d attempts; the latest: %s", e.attempts, orNone(e.lastErr))
 }
@@ -85,7 +88,9 @@ func (b *Box) bury(now *entry, err *rpc.Error) (reason *rpc.Error, durable bool)
 	case err == nil || b.ctx.Err() != nil:
 		return err, false
 	case at >= now.expires:
-		now.lastErr = err.Error()
+		if err != errTooLate {
+			now.lastErr = err.Error()
+		}
 		err = expired(now)
 	case !b.cfg.Final(err):
 		return err, false

@@ -9,8 +9,20 @@ import (
 	"github.com/meshnode/meshnode/rpc"
 )
 
+// member makes sure that a request comes from the member that it names: what these
+// methods do to partitions they do for members alone.
+func member(ctx context.Context, name string) error {
+	if info, ok := rpc.InfoFrom(ctx); !ok || info.Peer == "" || name != "" && info.Peer != name {
+		return rpc.Errorf(rpc.PermissionDenied, "only a member may ask this, and for itself alone")
+	}
+	return nil
+}
+
 // where answers what this box knows of partitions.
 func (k *keeper) where(ctx context.Context, req *whereRequest) (*whereReply, error) {
+	if err := member(ctx, req.From); err != nil {
+		return nil, err
+	}
 	reply := &whereReply{}
 	k.mu.Lock()
 	for _, p := range req.Partitions {
@@ -39,6 +51,9 @@ func (k *keeper) where(ctx context.Context, req *whereRequest) (*whereReply, err
 
 // take gives partitions to who owns them.
 func (k *keeper) take(ctx context.Context, req *takeRequest) (*takeReply, error) {
+	if err := member(ctx, req.From); err != nil {
+		return nil, err
+	}
 	each(req.Have, func(_ int, m moving) { k.given(m) })
 	asked := req.Partitions[:min(len(req.Partitions), takeMost)]
 	epochs := make([]uint64, len(asked)) // 0: refused
@@ -155,6 +170,9 @@ func (k *keeper) sweep() {
 
 // refuse promises not to take a partition, unless it is here.
 func (k *keeper) refuse(ctx context.Context, req *moving) (*refuseReply, error) {
+	if err := member(ctx, ""); err != nil {
+		return nil, err
+	}
 	err := k.b.ledger.Refuse(ctx, req.Partition, req.Epoch)
 	if errors.Is(err, ledger.ErrHeld) {
 		return &refuseReply{Here: true}, nil
@@ -207,4 +225,40 @@ func (k *keeper) fetch(from string, parts []uint32) (got bool) {
 		req = next
 	}
 	return got
+}
+
+// greet asks the others once, after the start, whether somebody has claimed what this
+// node holds: it may have been taken for gone (Config.Orphans). The higher epoch
+// counts, so those partitions are let go of, with what only this node knew. It tells
+// whether all have answered.
+func (k *keeper) greet() bool {
+	held := k.b.ledger.Held(ledger.Held)
+	if ready, _ := k.n.Ready(); !ready {
+		return false
+	}
+	all := true
+	for _, m := range k.n.Members().Members {
+		if m.Name == k.n.Name() || len(held) == 0 {
+			continue
+		}
+		reply, err := whereMethod.Call(k.b.ctx, k.n, &whereRequest{From: k.n.Name(), Partitions: held}, rpc.Peer(m.Name), rpc.Timeout(askTimeout))
+		if err != nil {
+			all = all && rpc.CodeOf(err) == rpc.Unimplemented
+			continue
+		}
+		for _, a := range reply.Answers {
+			epoch, ours := k.b.ledger.Holds(a.Partition)
+			if (a.State == holdsIt || a.State == givesIt) && ours && a.Epoch > epoch {
+				k.yield(a.Partition, a.Epoch, m.Name)
+			}
+		}
+	}
+	return all
+}
+
+// yield lets go of a partition that another has claimed.
+func (k *keeper) yield(p uint32, epoch uint64, to string) {
+	err := k.b.ledger.Yield(k.b.ctx, p, epoch, to)
+	k.b.count(func(c *Counts) { c.Yielded++ })
+	k.b.cfg.Logger.Error().Err(err).Uint32("partition", p).Str("to", to).Msg("a partition was claimed by another node while this one was away: what this one alone knew of it is lost")
 }

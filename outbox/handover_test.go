@@ -154,6 +154,14 @@ func TestOrphans(t *testing.T) {
 	if c := a.box.Status().Counts; c.OrphansServed == 0 {
 		t.Errorf("%+v", c)
 	}
+	b = l.start("b") // finds that it has lost what it held
+	l.settled(a, b)
+	if s := l.sumOf(a, key); s != (sum{2, 1}) {
+		t.Errorf("%+v", s)
+	}
+	if c := b.box.Status().Counts; c.Yielded == 0 {
+		t.Errorf("%+v", c)
+	}
 }
 
 // keyOf gives a key that a machine owns.
@@ -222,3 +230,42 @@ func TestGuard(t *testing.T) {
 		t.Errorf("an ordinary call: %+v, %v", s, err)
 	}
 }
+
+// Strangers cannot move partitions, nor members those of others, and what is no
+// header of a durable call is refused and counted.
+func TestStrangers(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	a, b := l.start("a"), l.start("b")
+	l.settled(a, b)
+	parts := a.n.Table().Owned("a")
+	client, err := node.Dial(l.within(), a.n.Addr().String(), node.ClientConfig{Cluster: l.cluster})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	have := []moving{{parts[0], 2}}
+	for what, err := range map[string]error{
+		"take by a client":    call1(takeMethod.Call(l.within(), client, &takeRequest{From: "b", Partitions: parts, Have: have})),
+		"take for another":    call1(takeMethod.Call(l.within(), b.n, &takeRequest{From: "a", Partitions: parts, Have: have}, rpc.Peer("a"))),
+		"where by a client":   call1(whereMethod.Call(l.within(), client, &whereRequest{From: "b", Partitions: parts})),
+		"refusal by a client": call1(refuseMethod.Call(l.within(), client, &moving{parts[0], 9})),
+	} {
+		if !errors.Is(err, rpc.PermissionDenied) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if reply, err := takeMethod.Call(l.within(), b.n, &takeRequest{From: "b", Partitions: parts[:3]}, rpc.Peer("a")); err != nil || len(reply.Refused) != 3 {
+		t.Errorf("taking what another owns: %+v, %v", reply, err)
+	}
+	_, err = addMethod.Call(l.within(), a.n, &add{}, rpc.Key("k"), rpc.WithMetadata(headerKey, "\x01x"))
+	if !errors.Is(err, rpc.InvalidArgument) {
+		t.Errorf("a bad header: %v", err)
+	}
+	if n := a.box.Status().Counts.BadHeaders + b.box.Status().Counts.BadHeaders; n != 1 {
+		t.Errorf("%d bad headers were counted", n)
+	}
+	l.settled(a, b)
+}
+
+func call1[T any](_ *T, err error) error { return err }

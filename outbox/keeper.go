@@ -9,7 +9,6 @@ import (
 
 	"github.com/meshnode/meshnode/internal/ledger"
 	"github.com/meshnode/meshnode/node"
-	"github.com/meshnode/meshnode/router"
 	"github.com/meshnode/meshnode/rpc"
 )
 
@@ -34,7 +33,6 @@ const (
 	askTimeout     = 2 * time.Second
 	keeperPause    = 50 * time.Millisecond // between rounds that found something to wait for, doubling up to
 	keeperPauseMax = time.Second
-	holdServing    = 5 * time.Second
 	sweepEvery     = 5 * time.Second
 )
 
@@ -60,7 +58,7 @@ func (b *Box) Start(n *node.Node) error {
 	refuseMethod.Handle(n, k.refuse)
 	b.serve(n)
 	b.keeper, b.mesh = k, n
-	n.OnOwnership(k.changed, node.HoldServing(holdServing))
+	n.OnOwnership(k.changed)
 	b.schedule.running = true
 	for range b.cfg.Concurrency {
 		b.hireLocked()
@@ -70,30 +68,40 @@ func (b *Box) Start(n *node.Node) error {
 	return nil
 }
 
-// changed is told of what this node gains and loses. It returns when what was
-// gained is held, or takes too long; after a leave, when what was lost is taken.
+// changed is told of what this node gains and loses. It holds nothing up: calls of
+// other methods have nothing to do with a partition's state. After a leave it returns
+// when what was lost is taken.
 func (k *keeper) changed(c node.OwnershipChange) {
 	k.look()
 	k.b.hurry()
-	ctx, cancel := context.WithTimeout(k.b.ctx, holdServing)
-	defer cancel()
 	if !c.New.Has(k.n.Name()) && c.New.Len() > 0 && c.Old.Has(k.n.Name()) {
-		k.handOver(ctx, c.New)
-		return
+		k.handOver()
 	}
-	k.await(ctx, func() bool { return len(k.missing()) == 0 })
 }
 
-// handOver waits until others have taken what this node holds, as far as it has an
-// owner.
-func (k *keeper) handOver(ctx context.Context, table *router.Table) {
-	ctx, cancel := context.WithTimeout(ctx, k.b.cfg.Handover)
+// handOver waits until others have taken what this node holds.
+func (k *keeper) handOver() {
+	ctx, cancel := context.WithTimeout(k.b.ctx, k.b.cfg.Handover)
 	defer cancel()
 	k.await(ctx, func() bool { return k.b.holds() == 0 })
 	if left := k.b.holds(); left > 0 {
 		k.b.cfg.Logger.Warn().Int("partitions", left).Msg("leaving with partitions that nobody has taken: they wait for this node's return")
 	}
 }
+
+// waitHeld gives a partition that this node owns a moment to arrive.
+func (k *keeper) waitHeld(ctx context.Context, p uint32) {
+	if k.n.Table().Owner(p) != k.n.Name() {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, arrivalWait)
+	defer cancel()
+	k.await(ctx, func() bool { _, ok := k.b.ledger.Holds(p); return ok })
+}
+
+// arrivalWait is short: while a holder is down, calls for what it holds would
+// otherwise take the places of others.
+const arrivalWait = 250 * time.Millisecond
 
 // await waits until a condition holds, or ctx ends.
 func (k *keeper) await(ctx context.Context, holds func() bool) {
@@ -126,11 +134,12 @@ func (k *keeper) look() {
 
 // run fetches and claims until the box closes.
 func (k *keeper) run() {
-	pause := keeperPause
+	pause, greeted := keeperPause, false
 	sweep := time.NewTicker(sweepEvery)
 	defer sweep.Stop()
 	for {
 		k.sweep()
+		greeted = greeted || k.greet()
 		missing := k.want(k.missing())
 		var again <-chan time.Time
 		if len(missing) > 0 {

@@ -91,7 +91,9 @@ func (b *Box) Show(id string) (Letter, error) {
 func unknown(id string) error { return rpc.Errorf(rpc.NotFound, "no durable call %s is known", id) }
 
 // Retry has a dead letter made again, for as long as a call that is taken now. It
-// returns once that is on the disk.
+// returns once that is on the disk. One that has expired may have been executed, of
+// which only the word did not come back; its receiver knows that for Retention. After
+// that it is refused: ask the application, and enqueue it under another id.
 func (b *Box) Retry(id string) error {
 	return b.note(id, kindRevive, func(e *entry) {
 		e.status, e.attempts, e.lastErr, e.ended = pending, 0, "", 0
@@ -118,6 +120,8 @@ func (b *Box) note(id string, kind uint8, do func(*entry)) error {
 		return unknown(id)
 	case e.status != dead:
 		return rpc.Errorf(rpc.FailedPrecondition, "the call %s is %s; only a dead letter can be tried again or dropped", id, e.status)
+	case kind == kindRevive && e.code == rpc.DeadlineExceeded && time.Since(time.UnixMilli(e.expires)) > b.cfg.Retention/2:
+		return rpc.Errorf(rpc.FailedPrecondition, "the call %s has expired long ago: it may have been executed, and its receiver may not know that any more", id)
 	case b.closed:
 		return rpc.Errorf(rpc.Unavailable, "%v", ErrClosed)
 	case b.cfg.ReadOnly:

@@ -46,9 +46,12 @@ func Handle[Req, Reply any](b *Box, r rpc.Registrar, m rpc.Method[Req, Reply], f
 
 // execute runs a call in a transaction of the ledger, or finds that it was run.
 func (b *Box) execute(ctx context.Context, run func(*Tx) ([]byte, error)) (reply []byte, dup bool, err error) {
-	call, err := callOf(ctx)
+	call, err := b.callOf(ctx)
 	if err != nil {
 		return nil, false, err
+	}
+	if _, held := b.ledger.Holds(call.Partition); !held && b.keeper != nil {
+		b.keeper.waitHeld(ctx, call.Partition)
 	}
 	in := func(t *ledger.Tx) ([]byte, error) { return run(&Tx{tx: t, box: b, id: call.ID}) }
 	if call.ID != "" {
@@ -68,13 +71,14 @@ func (b *Box) execute(ctx context.Context, run func(*Tx) ([]byte, error)) (reply
 }
 
 // callOf gives what the ledger must know of the call that a handler serves.
-func callOf(ctx context.Context) (ledger.Call, error) {
+func (b *Box) callOf(ctx context.Context) (ledger.Call, error) {
 	info, ok := rpc.InfoFrom(ctx)
 	if !ok || !info.Keyed {
 		return ledger.Call{}, rpc.Errorf(rpc.InvalidArgument, "this method keeps state by keys: call it with rpc.Key")
 	}
 	h, durable, err := headerOf(info)
 	if err != nil {
+		b.count(func(c *Counts) { c.BadHeaders++ })
 		return ledger.Call{}, err
 	}
 	call := ledger.Call{Partition: info.Partition}
@@ -87,7 +91,11 @@ func callOf(ctx context.Context) (ledger.Call, error) {
 // served gives the error that a caller sees. What the ledger refuses is not
 // executed, and most of it passes by itself.
 func (b *Box) served(err error) error {
+	var panicked *ledger.PanicError
 	switch {
+	case errors.As(err, &panicked):
+		b.cfg.Logger.Error().Any("panic", panicked.Value).Bytes("stack", panicked.Stack).Msg("a handler panicked; what it wrote is undone")
+		return rpc.Errorf(rpc.Internal, "the handler panicked")
 	case errors.Is(err, ledger.ErrNotHeld):
 		b.count(func(c *Counts) { c.NotHeld++ })
 		return rpc.Errorf(rpc.Unavailable, "this node does not hold the partition's state yet: %v", err)
@@ -133,7 +141,7 @@ func (g *guard) Register(h *rpc.Handler) error {
 // once runs a handler without a transaction, remembers its reply, and gives that to
 // duplicates. Those that come while it runs wait for it.
 func (b *Box) once(ctx context.Context, h *rpc.Handler, req any) (any, error) {
-	call, err := callOf(ctx)
+	call, err := b.callOf(ctx)
 	if err != nil {
 		return nil, err
 	}

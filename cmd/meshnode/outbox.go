@@ -47,8 +47,8 @@ func newOutbox(a *app) *cobra.Command {
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	sub := func(use, short string, args cobra.PositionalArgs, body func(context.Context, boxView, []string) error) *cobra.Command {
-		one := &cobra.Command{Use: use, Short: short, Args: args, RunE: action(func(ctx context.Context, cmd *cobra.Command, args []string) (err error) {
+	sub := func(use, short, example string, args cobra.PositionalArgs, body func(context.Context, boxView, []string) error) *cobra.Command {
+		one := &cobra.Command{Use: use, Short: short, Example: example, Args: args, RunE: action(func(ctx context.Context, cmd *cobra.Command, args []string) (err error) {
 			v, err := a.viewBox(ctx, f, cmd.Name() == "retry" || cmd.Name() == "drop")
 			if err != nil {
 				return err
@@ -62,22 +62,24 @@ func newOutbox(a *app) *cobra.Command {
 		cmd.AddCommand(one)
 		return one
 	}
-	sub("status", "Show how many calls wait, since when, and what a recovery would read", noArgs, func(ctx context.Context, v boxView, _ []string) error {
-		return a.boxStatus(ctx, v)
-	})
-	list := sub("list", "List calls, the oldest first", noArgs, func(ctx context.Context, v boxView, _ []string) error {
-		return a.boxList(ctx, v, f)
-	})
+	sub("status", "Show how many calls wait, since when, and what a recovery would read",
+		"  meshnode outbox status --dir /var/lib/meshnode\n  meshnode outbox status -o json | jq .pending", noArgs, func(ctx context.Context, v boxView, _ []string) error {
+			return a.boxStatus(ctx, v)
+		})
+	list := sub("list", "List calls, the oldest first",
+		"  meshnode outbox list --state dead\n  meshnode outbox list --state pending -n 20 --dir /var/lib/meshnode", noArgs, func(ctx context.Context, v boxView, _ []string) error {
+			return a.boxList(ctx, v, f)
+		})
 	flagOf(list, &f.state, "state", "s", "", "only those that are pending, done or dead", parseLetterState)
 	completeChoices(list, "state", letterStates())
 	flagOf(list, &f.limit, "limit", "n", "1000", "at most `n`", parseCount(1, 1000))
-	sub("show ID", "Show one call with its request, and its reply or why it was given up", oneID, func(ctx context.Context, v boxView, args []string) error {
+	sub("show ID", "Show one call with its request, and its reply or why it was given up", "  meshnode outbox show order-17", oneID, func(ctx context.Context, v boxView, args []string) error {
 		return a.boxShow(ctx, v, args[0])
 	})
-	sub("retry ID", "Have a dead letter tried again", oneID, func(ctx context.Context, v boxView, args []string) error {
+	sub("retry ID", "Have a dead letter tried again", "  meshnode outbox retry order-17", oneID, func(ctx context.Context, v boxView, args []string) error {
 		return v.decide(ctx, args[0], true)
 	})
-	sub("drop ID", "Forget a dead letter", oneID, func(ctx context.Context, v boxView, args []string) error {
+	sub("drop ID", "Forget a dead letter", "  meshnode outbox drop order-17", oneID, func(ctx context.Context, v boxView, args []string) error {
 		return v.decide(ctx, args[0], false)
 	})
 	return cmd
@@ -125,7 +127,9 @@ func (a *app) boxStatus(ctx context.Context, v boxView) error {
 	} else {
 		t.add("checkpoint", strconv.FormatUint(s.Checkpoint, 10)+": a recovery reads it, and the log from there")
 	}
-	t.add("partitions held", thousands(s.Holds))
+	if s.Holds >= 0 {
+		t.add("partitions held", thousands(s.Holds))
+	}
 	if s.Broken != "" {
 		t.add("broken", s.Broken)
 	}

@@ -80,9 +80,9 @@ func housePackages() map[string]Row {
 		compress   = "github.com/klauspost/compress"
 		progress   = "github.com/schollz/progressbar/v3"
 		wazero     = "github.com/tetratelabs/wazero"
+		flock      = "github.com/gofrs/flock"
 		yaml       = "github.com/goccy/go-yaml"
 		bbolt      = "go.etcd.io/bbolt"
-		flock      = "github.com/gofrs/flock"
 	)
 	sockets := []string{"net", "net/http/...", "net/rpc/...", "net/smtp", "crypto/tls", "os", "os/...", "syscall"}
 	clocks := []string{"time", "sync/...", "runtime"}
@@ -115,7 +115,7 @@ func housePackages() map[string]Row {
 			External: []string{zerolog, msgpack},
 		},
 		"cmd/meshnode/...": {
-			Internal: []string{"node", "rpc", "router", "membership", "transport", "certs", "sim/scenario", "sim/report", "internal/exact", "outbox", "cmd/meshnode/..."},
+			Internal: []string{"node", "rpc", "router", "membership", "transport", "certs", "sim/scenario", "sim/report", "internal/exact", "internal/datadir", "outbox", "cmd/meshnode/..."},
 			External: []string{cobra, pflag, zerolog, msgpack, isatty, term, progress},
 		},
 		"internal/exact":           {External: []string{wazero}, Forbid: []string{"net", "net/http/...", "net/rpc/...", "crypto/tls"}},
@@ -127,6 +127,7 @@ func housePackages() map[string]Row {
 		"internal/proctest/teller": {
 			Internal: []string{"node", "outbox", "router", "rpc", "membership", "examples/transfer/bank"}, External: []string{zerolog},
 		},
+		"internal/datadir": {External: []string{flock}, Forbid: []string{"net", "net/http/...", "net/rpc/...", "crypto/tls", "os/exec"}},
 		"internal/planted": {Forbid: append(clocks, sockets...)},
 		"internal/simhook": {Internal: []string{"router", "internal/planted"}, Forbid: append([]string{"time", "runtime"}, sockets...)},
 		"internal/simtime": {Forbid: sockets},
@@ -135,7 +136,7 @@ func housePackages() map[string]Row {
 			Internal: []string{"node", "rpc", "router", "internal/disk", "internal/ledger", "internal/redo"},
 			External: []string{zerolog},
 			Forbid:   []string{"net", "net/http/...", "net/rpc/...", "crypto/tls", "os/exec", "os/signal"},
-			Tests:    []string{"membership"},
+			Tests:    []string{"membership", "internal/disk/faulty"},
 		},
 		"sim": {
 			Internal: []string{"node", "rpc", "router", "membership", "internal/planted", "internal/simhook", "internal/simnet", "internal/simtime"},
@@ -147,9 +148,12 @@ func housePackages() map[string]Row {
 			External: []string{yaml, zerolog},
 			Forbid:   []string{"net", "net/http/...", "net/rpc/...", "crypto/tls", "os/exec"},
 		},
-		"sim/report":        {Internal: []string{"sim/scenario"}, Forbid: sockets},
-		"internal/archtest": {},
-		"examples/...":      {Internal: []string{"node", "outbox", "rpc", "examples/transfer/bank"}},
+		"sim/report":           {Internal: []string{"sim/scenario"}, Forbid: sockets},
+		"internal/disk":        {External: []string{flock}, Forbid: []string{"net", "net/...", "crypto/tls", "os/exec", "os/signal"}},
+		"internal/disk/faulty": {Internal: []string{"internal/disk"}, Forbid: []string{"net", "net/...", "crypto/tls", "os/exec", "os/signal", "time"}},
+		"internal/redo":        {Internal: []string{"internal/disk"}, Tests: []string{"internal/disk/faulty"}, Forbid: []string{"net", "net/...", "crypto/tls", "os/exec", "os/signal"}},
+		"internal/archtest":    {},
+		"examples/...":         {Internal: []string{"node", "outbox", "rpc", "examples/transfer/bank"}},
 	}
 }
 

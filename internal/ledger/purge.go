@@ -13,7 +13,7 @@ const (
 )
 
 // Purge forgets the outcomes of calls that had expired Config.Retention before now, and returns how many. It reads all
-// outcomes, 2 to 5 million in a second, so call it a few times within a retention rather than all the time. It takes as
+// outcomes, so call it a few times within a retention rather than all the time. It takes as
 // many transactions as it needs, each of bounded work, so that calls get their turn between them, and stops early with
 // ctx's error.
 //
