@@ -124,11 +124,14 @@ func housePackages() map[string]Row {
 		"internal/exact/simulator": {Internal: []string{"sim/scenario"}},
 		"internal/proctest":        {Internal: []string{"node", "rpc", "router", "membership", "transport", "certs"}, Tests: []string{"sim"}},
 		"internal/proctest/worker": {Internal: []string{"node", "rpc", "membership"}, External: []string{zerolog}},
-		"internal/datadir":         {External: []string{flock}, Forbid: []string{"net", "net/http/...", "net/rpc/...", "crypto/tls", "os/exec"}},
-		"internal/planted":         {Forbid: append(clocks, sockets...)},
-		"internal/simhook":         {Internal: []string{"router", "internal/planted"}, Forbid: append([]string{"time", "runtime"}, sockets...)},
-		"internal/simtime":         {Forbid: sockets},
-		"internal/simnet":          {Forbid: []string{"net/http/...", "net/rpc/...", "net/smtp", "crypto/tls", "os/exec", "os/signal"}},
+		"internal/proctest/teller": {
+			Internal: []string{"node", "outbox", "router", "rpc", "membership", "examples/transfer/bank"}, External: []string{zerolog},
+		},
+		"internal/datadir": {External: []string{flock}, Forbid: []string{"net", "net/http/...", "net/rpc/...", "crypto/tls", "os/exec"}},
+		"internal/planted": {Forbid: append(clocks, sockets...)},
+		"internal/simhook": {Internal: []string{"router", "internal/planted"}, Forbid: append([]string{"time", "runtime"}, sockets...)},
+		"internal/simtime": {Forbid: sockets},
+		"internal/simnet":  {Forbid: []string{"net/http/...", "net/rpc/...", "net/smtp", "crypto/tls", "os/exec", "os/signal"}},
 		"outbox": {
 			Internal: []string{"node", "rpc", "router", "internal/disk", "internal/ledger", "internal/redo"},
 			External: []string{zerolog},
@@ -150,14 +153,14 @@ func housePackages() map[string]Row {
 		"internal/disk/faulty": {Internal: []string{"internal/disk"}, Forbid: []string{"net", "net/...", "crypto/tls", "os/exec", "os/signal", "time"}},
 		"internal/redo":        {Internal: []string{"internal/disk"}, Tests: []string{"internal/disk/faulty"}, Forbid: []string{"net", "net/...", "crypto/tls", "os/exec", "os/signal"}},
 		"internal/archtest":    {},
-		"examples/...":         {Internal: []string{"node", "outbox", "rpc"}},
+		"examples/...":         {Internal: []string{"node", "outbox", "rpc", "examples/transfer/bank"}},
 	}
 }
 
 func houseBans() []Ban {
 	const seam = "every socket and every name look-up goes through transport.Network"
 	const logger = "a library writes to the zerolog.Logger it was given"
-	programs := []string{"cmd/...", "examples/...", "bench/...", "internal/proctest/worker", "internal/exact/embed", "internal/exact/simulator"}
+	programs := []string{"cmd/...", "examples/...", "bench/...", "internal/proctest/worker", "internal/proctest/teller", "internal/exact/embed", "internal/exact/simulator"}
 	seams := []string{"transport", "internal/proctest", "bench/..."}
 	return []Ban{
 		{Import: "net", NotIn: seams, Why: seam, Names: []string{
