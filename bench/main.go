@@ -45,6 +45,8 @@ type options struct {
 	overload       bool
 	storm          bool
 	scaling        bool
+	redo           bool
+	dir            string
 	svg            string
 }
 
@@ -65,6 +67,8 @@ func parse(args []string, usage io.Writer) (options, error) {
 	f.BoolVar(&o.overload, "overload", false, "put three times what it can do on a service, for 30 s (--quick: 5 s), with and without adaptive admission, instead")
 	f.BoolVar(&o.storm, "storm", false, "have none, half or all of the replies fail for 10 s (--quick: 3 s), and count what retries add, instead")
 	f.BoolVar(&o.scaling, "scaling", false, "simulate meshes of --sizes nodes (default 10,30,100,200,300; --quick: fewer), fit how figures grow, and extrapolate, instead")
+	f.BoolVar(&o.redo, "redo", false, "compare logs on a disk, with --callers writers (default 1,16,256) and a million entries to recover, instead")
+	f.StringVar(&o.dir, "dir", "", "with --redo: a `folder` on the disk to measure (default a temporary one)")
 	f.IntVar(&o.messages, "messages", 1_000_000, "with --streams: messages for each stream")
 	f.BoolVar(&o.json, "json", false, "print an array of rows")
 	f.StringVar(&o.svg, "svg", "", "also write a chart to this `file`: calls/s at 64 B with several callers, or of --tables, --overload or --scaling")
@@ -82,6 +86,9 @@ func parse(args []string, usage io.Writer) (options, error) {
 	}
 	if o.scaling && !f.Changed("sizes") {
 		o.sizes = scalingSizes(o.quick)
+	}
+	if o.redo && !f.Changed("callers") {
+		o.callers = []int{1, 16, 256}
 	}
 	return o, o.check()
 }
@@ -107,7 +114,7 @@ func (o options) check() error {
 		return fmt.Errorf("--time: at least %v", leastWindow)
 	case o.messages < 1:
 		return errors.New("--messages: at least 1")
-	case (o.streams || o.mixed || o.storm) && o.svg != "":
+	case (o.streams || o.mixed || o.storm || o.redo) && o.svg != "":
 		return errors.New("--svg: only calls, tables and overload are drawn")
 	case o.streams && o.mixed:
 		return errors.New("--streams and --mixed: one of them")
@@ -132,6 +139,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	}
 	if o.scaling {
 		return runScaling(ctx, o, stdout, stderr)
+	}
+	if o.redo {
+		return runRedo(ctx, o, stdout, stderr)
 	}
 	if o.mixed {
 		return runMixed(ctx, o, stdout, stderr)

@@ -20,6 +20,7 @@ type Cluster struct {
 	cfg       Config
 	tune      tuning
 	seeds     []Seed
+	known     []Known // those of Config that can be tried
 	log       zerolog.Logger
 	lines     *logWriter
 	quiet     throttle
@@ -90,6 +91,7 @@ func New(cfg Config) (*Cluster, error) {
 		}
 		c.seeds = append(c.seeds, seed)
 	}
+	c.known = usableKnown(&cfg)
 	if err := c.own.init(cfg.Meta); err != nil {
 		return nil, err
 	}

@@ -35,6 +35,11 @@ type Config struct {
 	// Seeds are in the forms of ParseSeed. Without any, the node founds a
 	// cluster, and others join it.
 	Seeds []string
+	// Known are members of an earlier run of this node, the likeliest to live
+	// first; those that cannot be tried, and those beyond MaxKnown, don't count.
+	// They are tried beside the seeds, and a node that has any does not found a
+	// cluster: while none answers it goes on looking. New copies them.
+	Known []Known
 	// Profile is LAN if left out.
 	Profile Profile
 	// GossipKey encrypts gossip: 16, 24 or 32 bytes, or nil for none. The
@@ -78,11 +83,10 @@ func (cfg *Config) validate() error {
 	bad := func(format string, args ...any) error {
 		return fmt.Errorf("%w: "+format, append([]any{ErrConfig}, args...)...)
 	}
+	if err := CheckNames(cfg.Name, cfg.Cluster); err != nil {
+		return err
+	}
 	switch {
-	case !validNodeName(cfg.Name):
-		return bad("node name %q is not 1 to %d bytes of printable ASCII without spaces and slashes", cfg.Name, MaxName)
-	case !validName(cfg.Cluster):
-		return bad("cluster name %q is not 1 to %d bytes of printable ASCII without spaces", cfg.Cluster, MaxName)
 	case cfg.Network == nil:
 		return bad("no Network")
 	case cfg.Packets == nil:
@@ -110,6 +114,18 @@ func (cfg *Config) validate() error {
 	}
 	if p := cfg.Meta.Protocol; p < cfg.Protocols.Min || p > cfg.Protocols.Max {
 		return bad("own protocol %d is outside %d to %d", p, cfg.Protocols.Min, cfg.Protocols.Max)
+	}
+	return nil
+}
+
+// CheckNames tells whether a node and a cluster may have these names: nil, or an
+// ErrConfig that says what is wrong.
+func CheckNames(node, cluster string) error {
+	switch {
+	case !validNodeName(node):
+		return fmt.Errorf("%w: node name %q is not 1 to %d bytes of printable ASCII without spaces and slashes", ErrConfig, node, MaxName)
+	case !validName(cluster):
+		return fmt.Errorf("%w: cluster name %q is not 1 to %d bytes of printable ASCII without spaces", ErrConfig, cluster, MaxName)
 	}
 	return nil
 }

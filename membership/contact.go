@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // Bounds of one round over the seeds.
@@ -154,6 +155,28 @@ type outcome struct {
 	err   error
 }
 
+// failed is why a target was of no use.
+func (t *target) failed(err error) *SeedError {
+	return &SeedError{Seed: t.name, Known: t.known, Err: err}
+}
+
+// ask contacts all targets, in their order and maxContacts at a time, and gives a
+// channel with room for the outcome of each. It waits for none of them: asking is
+// done when all are, soon after the end of ctx.
+func (c *Cluster) ask(ctx context.Context, targets []target, asking *sync.WaitGroup) <-chan outcome {
+	results := make(chan outcome, len(targets))
+	var next atomic.Int64
+	for range min(len(targets), maxContacts) {
+		asking.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(targets)); i = next.Add(1) - 1 {
+				p, err := c.contact(ctx, targets[i])
+				results <- outcome{index: int(i), peer: p, err: err}
+			}
+		})
+	}
+	return results
+}
+
 // attempt asks all targets at once and joins the first that can be joined.
 // Without success it returns an error per target, in order, without those
 // that are this node.
@@ -162,16 +185,7 @@ func (c *Cluster) attempt(ctx context.Context, targets []target) (peer, SeedErro
 	var asking sync.WaitGroup
 	defer asking.Wait()
 	defer cancel()
-	results := make(chan outcome, len(targets))
-	slots := make(chan struct{}, maxContacts)
-	for i, t := range targets {
-		asking.Go(func() {
-			slots <- struct{}{}
-			defer func() { <-slots }()
-			p, err := c.contact(ctx, t)
-			results <- outcome{index: i, peer: p, err: err}
-		})
-	}
+	results := c.ask(ctx, targets, &asking)
 	failed := make(SeedErrors, len(targets))
 	for range targets {
 		out := <-results
@@ -182,9 +196,9 @@ func (c *Cluster) attempt(ctx context.Context, targets []target) (peer, SeedErro
 		case out.err == nil:
 			return out.peer, nil, true
 		case errors.Is(out.err, ErrNameTaken):
-			return peer{}, SeedErrors{{Seed: targets[out.index].name, Err: out.err}}, false
+			return peer{}, SeedErrors{targets[out.index].failed(out.err)}, false
 		case !errors.Is(out.err, errSelf):
-			failed[out.index] = &SeedError{Seed: targets[out.index].name, Err: out.err}
+			failed[out.index] = targets[out.index].failed(out.err)
 		}
 	}
 	return peer{}, slices.DeleteFunc(failed, func(e *SeedError) bool { return e == nil }), false

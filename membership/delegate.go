@@ -35,7 +35,10 @@ func (delegate) LocalState(bool) []byte { return nil }
 func (delegate) MergeRemoteState([]byte, bool) {}
 
 // NotifyJoin implements memberlist.EventDelegate.
-func (d delegate) NotifyJoin(n *memberlist.Node) { d.set(n) }
+func (d delegate) NotifyJoin(n *memberlist.Node) {
+	d.set(n)
+	d.c.foundBy(n.Name)
+}
 
 // NotifyUpdate implements memberlist.EventDelegate.
 func (d delegate) NotifyUpdate(n *memberlist.Node) { d.set(n) }

@@ -48,7 +48,9 @@
 // LAN 15 s, WAN 60 s) each node tries one seed or lost member that should be
 // there and is not, so that parts become one again however long they were
 // apart, up to a day. A node whose seeds don't answer goes on trying and is
-// not Joined. A node that all others are gone from tries its seeds as at the
+// not Joined; the same holds for one that has no seeds but knows members of an
+// earlier run (Config.Known). Nodes that know each other and are all started at
+// once become one cluster. A node that all others are gone from tries its seeds as at the
 // start.
 //
 // A seed of another cluster, gossip key, protocol version or other table

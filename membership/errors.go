@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 )
 
@@ -78,25 +79,39 @@ func (e *NameTakenError) Is(target error) bool { return target == ErrNameTaken }
 
 // SeedError is why one seed was of no use.
 type SeedError struct {
-	Seed string // as configured, or the address of a former member
-	Err  error
+	Seed  string // as configured, or name and address of a known or former member
+	Known bool   // it is one of Config.Known, no seed
+	Err   error
 }
 
 // Error implements error.
-func (e *SeedError) Error() string { return fmt.Sprintf("seed %s: %v", e.Seed, e.Err) }
+func (e *SeedError) Error() string {
+	what := "seed"
+	if e.Known {
+		what = "known peer"
+	}
+	return fmt.Sprintf("%s %s: %v", what, e.Seed, e.Err)
+}
 
 // Unwrap gives the reason.
 func (e *SeedError) Unwrap() error { return e.Err }
 
-// SeedErrors are the reasons of all the seeds of one failed round, in the
-// order of Config.Seeds. It is never empty.
+// SeedErrors are the reasons of all the seeds and known members of one failed
+// round. It is never empty.
 type SeedErrors []*SeedError
 
-// Error implements error, in one line.
+// shownErrors is how many reasons the text of SeedErrors has.
+const shownErrors = 8
+
+// Error implements error, in one line, with the first few reasons.
 func (e SeedErrors) Error() string {
-	parts := make([]string, len(e))
-	for i, se := range e {
+	shown := e[:min(len(e), shownErrors)]
+	parts := make([]string, len(shown))
+	for i, se := range shown {
 		parts[i] = se.Error()
+	}
+	if more := len(e) - len(shown); more > 0 {
+		parts = append(parts, fmt.Sprintf("and %d more", more))
 	}
 	return strings.Join(parts, "; ")
 }
@@ -111,10 +126,12 @@ func (e SeedErrors) Unwrap() []error {
 }
 
 // permanent tells whether every seed refused for a reason that another try
-// will not change.
+// will not change. Known members, whose addresses may be others' by now, count
+// only where there are no seeds.
 func (e SeedErrors) permanent() bool {
+	seeds := slices.ContainsFunc(e, func(se *SeedError) bool { return !se.Known })
 	for _, se := range e {
-		if !permanent(se.Err) {
+		if seeds == !se.Known && !permanent(se.Err) {
 			return false
 		}
 	}

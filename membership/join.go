@@ -17,11 +17,11 @@ type joiner struct {
 	waiters map[chan error]struct{}
 }
 
-// Join returns when a seed has taken this node in and the snapshot shows whom
-// it found, and at once without seeds. Until then it goes on trying, as does
+// Join returns when a seed or a known member has taken this node in and the
+// snapshot shows whom it found, and at once without either. Until then it goes on trying, as does
 // the Cluster by itself after the end of ctx. It ends early with a reason that
-// a retry won't change: ErrNameTaken, or SeedErrors in which every seed
-// answered with ErrClusterMismatch, ErrGossipKeyMismatch, ErrParamsMismatch or
+// a retry won't change: ErrNameTaken, or SeedErrors in which every seed, or
+// every known member where there are no seeds, answered with ErrClusterMismatch, ErrGossipKeyMismatch, ErrParamsMismatch or
 // ErrProtocolMismatch; nothing more is tried then until Join is called again.
 // At the end of ctx the error wraps that of ctx and the reasons of the last
 // round. A node whose Join failed must not Leave, only Stop.
@@ -32,7 +32,7 @@ func (c *Cluster) Join(ctx context.Context) error {
 	if c.hasLeft() {
 		return ErrLeft
 	}
-	result := c.join.wait(len(c.seeds) == 0)
+	result := c.join.wait(len(c.seeds) == 0 && len(c.known) == 0)
 	defer c.join.forget(result)
 	select {
 	case err := <-result:
@@ -47,8 +47,8 @@ func (c *Cluster) Join(ctx context.Context) error {
 	return fmt.Errorf("membership: join: %w", ctx.Err())
 }
 
-// Joined tells whether this node has found its cluster: a seed has taken it
-// in, or it has no seeds but itself. It stays true when the others go away.
+// Joined tells whether this node has found its cluster: a seed or a known member
+// has taken it in, or it has none but itself. It stays true when the others go away.
 func (c *Cluster) Joined() bool {
 	c.join.mu.Lock()
 	defer c.join.mu.Unlock()
@@ -71,11 +71,16 @@ func (j *joiner) wait(found bool) chan error {
 		j.waiters[result] = struct{}{}
 	}
 	j.mu.Unlock()
+	j.poke()
+	return result
+}
+
+// poke has the goroutine that tries the seeds look at once. It never waits.
+func (j *joiner) poke() {
 	select {
 	case j.wake <- struct{}{}:
 	default:
 	}
-	return result
 }
 
 func (j *joiner) forget(result chan error) {

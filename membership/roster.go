@@ -159,6 +159,17 @@ func (r *roster) addrs() map[netip.AddrPort]bool {
 	return set
 }
 
+// met tells whether a member of this name is live, or was.
+func (r *roster) met(name string) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ok := r.live[name]; ok {
+		return true
+	}
+	_, ok := r.past[name]
+	return ok
+}
+
 // since gives when a member became what it is.
 func (r *roster) since(name string) time.Time {
 	r.mu.Lock()

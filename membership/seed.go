@@ -99,6 +99,7 @@ func (s Seed) String() string {
 type target struct {
 	name  string // what to call it in errors
 	addrs []netip.AddrPort
+	known bool // of Config.Known
 }
 
 // resolve turns the seeds into targets, without this node's own address. A

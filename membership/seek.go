@@ -24,6 +24,8 @@ type seeker struct {
 	rnd      *rand.Rand
 	failures int               // rounds in a row
 	announce int               // re-announcements to make
+	known    []Known           // of Config.Known, those not met yet
+	found    time.Time         // when the cluster was found; zero: not yet
 	refusals map[string]string // permanent reason last logged, by seed
 }
 
@@ -32,6 +34,7 @@ func (c *Cluster) seekLoop() {
 		c:        c,
 		rnd:      rand.New(rand.NewPCG(c.cfg.RandSeed, uint64(c.cfg.Advertise.Port()))),
 		refusals: map[string]string{},
+		known:    slices.Clone(c.known),
 	}
 	timer := time.NewTimer(idle)
 	defer timer.Stop()
@@ -99,6 +102,8 @@ func (s *seeker) first(ctx context.Context) time.Duration {
 	c := s.c
 	err := s.round(ctx)
 	if err == nil {
+		s.found = time.Now()
+		s.gather(ctx)
 		_ = c.flush(ctx) // fails only when the Cluster stops
 		c.join.succeed()
 		return s.pause()
@@ -153,8 +158,19 @@ func (s *seeker) logRound(err error) {
 		}
 	}
 	if s.c.quiet.allow("round", time.Now()) {
-		s.c.log.Warn().Err(err).Int("round", s.failures+1).Msg("no seed could be joined; trying again")
+		s.c.log.Warn().Err(err).Int("round", s.failures+1).Msg(s.c.fruitless())
 	}
+}
+
+// fruitless says what a round has not found.
+func (c *Cluster) fruitless() string {
+	switch {
+	case len(c.known) == 0:
+		return "no seed could be joined; trying again"
+	case len(c.seeds) == 0:
+		return "no peer that this node knew could be joined; trying again"
+	}
+	return "no seed and no peer that this node knew could be joined; trying again"
 }
 
 func (s *seeker) logRefusal(se *SeedError) {
@@ -165,13 +181,12 @@ func (s *seeker) logRefusal(se *SeedError) {
 	}
 }
 
-// round tries all seeds. It returns nil when one has taken this node in, and
-// when there is no seed but this node, which then founds the cluster.
-// Otherwise the error is SeedErrors.
+// round tries all seeds, and the known members that are unmet. It returns nil when
+// one has taken this node in, and when there is nobody but this node, which then
+// founds the cluster. Otherwise the error is SeedErrors.
 func (s *seeker) round(ctx context.Context) error {
 	c := s.c
-	targets, failed := c.resolve(ctx)
-	s.rnd.Shuffle(len(targets), func(i, j int) { targets[i], targets[j] = targets[j], targets[i] })
+	targets, failed := s.targets(ctx)
 	p, refused, ok := c.attempt(ctx, targets)
 	if ok {
 		s.entered(p)
@@ -193,8 +208,8 @@ func (s *seeker) entered(p peer) {
 		Int("members", s.c.roster.others(s.c.cfg.Name)+1).Msg("joined the cluster")
 }
 
-// heal tries one process that should be in the cluster and is not: a seed, or
-// a member that got lost. That mends a partition that lasted longer than
+// heal tries one process that should be in the cluster and is not: a seed, a
+// member that got lost, or one that was known before. That mends a partition that lasted longer than
 // gossip remembers the dead.
 func (s *seeker) heal(ctx context.Context) {
 	c := s.c
@@ -205,6 +220,10 @@ func (s *seeker) heal(ctx context.Context) {
 	}
 	c.roster.prune(time.Now())
 	missing := s.missing(ctx)
+	// Known members may be many and long gone: they get every other turn at most.
+	if unmet := s.unmetMissing(); len(unmet) > 0 && (len(missing) == 0 || s.rnd.IntN(2) == 0) {
+		missing = unmet
+	}
 	if len(missing) == 0 {
 		return
 	}
@@ -227,7 +246,7 @@ func (s *seeker) heal(ctx context.Context) {
 // absentee is a process that should be in the cluster and is not.
 type absentee struct {
 	target
-	member string // set for a lost member, not for a seed
+	member string // set for a lost member, not for others
 }
 
 func (s *seeker) missing(ctx context.Context) []absentee {
@@ -242,7 +261,19 @@ func (s *seeker) missing(ctx context.Context) []absentee {
 	}
 	for _, m := range c.roster.lost() {
 		if !live[m.Addr] {
-			missing = append(missing, absentee{target{m.Addr.String(), []netip.AddrPort{m.Addr}}, m.Name})
+			missing = append(missing, absentee{target{name: m.Addr.String(), addrs: []netip.AddrPort{m.Addr}}, m.Name})
+		}
+	}
+	return missing
+}
+
+// unmetMissing is missing for the known members.
+func (s *seeker) unmetMissing() []absentee {
+	var missing []absentee
+	live := s.c.roster.addrs()
+	for _, k := range s.unmet(time.Now()) {
+		if !live[k.Addr] {
+			missing = append(missing, absentee{target: k.target()})
 		}
 	}
 	return missing
@@ -261,6 +292,8 @@ func (s *seeker) unhealed(t absentee, err error) {
 	case s.c.ctx.Err() != nil || errors.Is(err, errSelf):
 	case errors.As(err, &taken):
 		s.c.conflicts.report(conflict{name: taken.Name, known: s.c.cfg.Advertise, other: taken.Addr})
+	case t.known && errors.Is(err, ErrClusterMismatch):
+		s.disown(t.addrs[0])
 	case t.member != "" && errors.Is(err, ErrClusterMismatch):
 		s.c.roster.forget(t.member) // somebody else has its address now
 	case permanent(err):

@@ -51,6 +51,10 @@ type Config struct {
 	// Seeds are members to join by: "ip:port", "host:port", or
 	// "dns+host:port" for every address of a name. Empty: others join us.
 	Seeds []string
+	// Remember keeps the peers of this node for its next start. A node that knew
+	// peers joins by them as by seeds, tried beside these, and does not found a
+	// cluster while none of them answers. Nil: nothing is kept.
+	Remember Memory
 	// Expect is how many members, this one included, must be seen before the
 	// node is ready. 0 means 1.
 	Expect int

@@ -171,7 +171,14 @@ func (n *Node) openLocked(ctx context.Context) error {
 		}
 	})
 	n.tasks.Go(func() { n.watch(cluster.Failed()) })
+	if n.cfg.Remember != nil {
+		n.tasks.Go(func() { n.rememberPeers(n.ctx) })
+	}
 	n.log.Info().Stringer("addr", n.Addr()).Str("cluster", n.cfg.Cluster).Msg("listening")
+	if n.known.first > 0 {
+		n.log.Info().Int("peers", n.known.first).Stringer("kept_in", n.known.memory).
+			Msg("joining by the peers that this node knew; it founds no cluster while they are remembered")
+	}
 	return nil
 }
 
@@ -192,7 +199,7 @@ func (n *Node) newCluster(port *transport.Port) (*membership.Cluster, error) {
 	}
 	return membership.New(membership.Config{
 		Name: n.cfg.Name, Cluster: n.cfg.Cluster, Network: n.gossipNetwork(),
-		Packets: port.Packets(), Advertise: addr, Seeds: n.cfg.Seeds,
+		Packets: port.Packets(), Advertise: addr, Seeds: n.cfg.Seeds, Known: n.known.recall(n.cfg.Remember),
 		Profile: n.cfg.Profile, GossipKey: n.cfg.GossipKey,
 		Meta: membership.Meta{
 			Boot: n.boot, Zone: n.cfg.Zone, Weight: n.cfg.Weight,
@@ -267,7 +274,7 @@ func (n *Node) why(v *view) string {
 	case cluster == nil:
 		return "it was not started"
 	case !cluster.Joined():
-		return "it looks for a seed that answers"
+		return n.looksFor()
 	case len(v.members.Members) < n.cfg.Expect:
 		return fmt.Sprintf("it sees %d of the %d members that it expects", len(v.members.Members), n.cfg.Expect)
 	case v.pending() != "":

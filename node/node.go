@@ -39,6 +39,8 @@ type Node struct {
 	servingMu sync.Mutex
 	serving   serving
 
+	known acquaintances
+
 	viewMu  sync.Mutex // serialises changes of view
 	view    atomic.Pointer[view]
 	hooks   []*ownershipHook // under viewMu

@@ -42,6 +42,9 @@ type peer struct {
 // onMembers takes a new snapshot. Membership calls it from one goroutine, in
 // order.
 func (n *Node) onMembers(s *membership.Snapshot) {
+	if !n.life.isStopping() { // who leaves together must find each other again
+		n.known.observe(s)
+	}
 	n.viewMu.Lock()
 	defer n.viewMu.Unlock()
 	old := n.view.Load()

@@ -49,6 +49,9 @@ type Call struct {
 	Req   any // *Req of the method
 	Reply any // *Reply of the method, once the call has succeeded
 
+	// ID names a durable call; see Queue. Empty for others.
+	ID string
+
 	// Into is memory for a reply of []byte; may be nil.
 	Into *[]byte
 
@@ -116,6 +119,7 @@ const (
 	optPolicy
 	optOwnerOnly
 	optPriority
+	optID
 )
 
 // CallOption is a property of one call. It is a plain value, so that options
@@ -159,6 +163,10 @@ func Timeout(d time.Duration) CallOption { return CallOption{kind: optTimeout, t
 // answered with a reply or an error. It is left alone if none did.
 func Answered(name *string) CallOption { return CallOption{kind: optAnswered, peer: name} }
 
+// ID names a durable call: the same id is the same call, however often it is
+// enqueued. 1 to MaxID bytes. Without it the queue makes one.
+func ID(id string) CallOption { return CallOption{kind: optID, val: id} }
+
 // Into gives memory for the reply of a method whose Reply is []byte: *buf is
 // overwritten and grown if need be, and is the reply. It saves an allocation for
 // each call. buf must not be used meanwhile, nor by two calls at once; a call
@@ -188,6 +196,11 @@ func (c *Call) apply(opts []CallOption) error {
 			policy = o.dest.Policy
 		case optOwnerOnly:
 			c.OwnerOnly = true
+		case optID:
+			if o.val == "" || len(o.val) > MaxID {
+				return Errorf(InvalidArgument, "%s: an id of %d bytes; want 1 to %d", c.Spec.name, len(o.val), MaxID)
+			}
+			c.ID = o.val
 		case optPriority:
 			c.Priority, c.Prioritised = Priority(o.n), true
 		}

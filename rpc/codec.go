@@ -45,7 +45,11 @@ func (e *encoder) WriteByte(b byte) error {
 
 // encode appends v to dst as msgpack. A panic in a value's own marshaller is
 // an error like any other.
-func encode(dst []byte, v any) (out []byte, err error) {
+func encode(dst []byte, v any) (out []byte, err error) { return encodeWith(dst, v, false) }
+
+// encodeWith is encode; sorted has maps of strings go by their keys, so that equal
+// values are equal bytes.
+func encodeWith(dst []byte, v any, sorted bool) (out []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			out, err = dst, fmt.Errorf("encoding %T panicked: %v", v, p)
@@ -57,6 +61,7 @@ func encode(dst []byte, v any) (out []byte, err error) {
 	e.enc.Reset(e)
 	e.enc.UseCompactInts(true)
 	e.enc.SetCustomStructTag(fallbackTag)
+	e.enc.SetSortMapKeys(sorted)
 	err = e.enc.Encode(v)
 	out, e.buf = e.buf, nil
 	encoders.Put(e)

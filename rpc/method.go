@@ -175,6 +175,9 @@ func (m Method[Req, Reply]) Call(ctx context.Context, c Caller, req *Req, opts .
 	if err := call.apply(opts); err != nil {
 		return nil, err
 	}
+	if call.ID != "" {
+		return nil, Errorf(InvalidArgument, "%s: an id is for Enqueue", m.spec.name)
+	}
 	if call.Dest.many() {
 		return nil, Errorf(InvalidArgument, "%s: Call has one destination; use Gather for rpc.%s", m.spec.name, call.Dest.Kind)
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/meshnode/meshnode/cmd/meshnode/internal/jsonpack"
 	"github.com/meshnode/meshnode/node"
+	"github.com/meshnode/meshnode/outbox"
 	"github.com/meshnode/meshnode/rpc"
 )
 
@@ -31,6 +32,11 @@ The reply is JSON. Binary becomes base64, timestamps RFC 3339, other extensions
 {"ext":type,"data":base64}; keys of maps become strings. A reply that is no
 msgpack is printed as base64, with "raw":true beside it.
 
+With --durable the node at --addr, which needs a --data-dir, has the call on its disk
+before it says anything, and makes it whatever crashes meanwhile; its effect happens
+once if the method's handler keeps its state in the outbox. The command waits for the
+end for as long as --timeout says; --no-wait prints the call's id at once.
+
 With -o json the output is {"node","reply","elapsed_us"}: who answered, and how
 long that took as the node at --addr saw it. With --all it is an array of those
 (in text one on each line) where a failed one has "error" in place of "reply",
@@ -40,6 +46,7 @@ const callExample = `  meshnode call mesh.Ping --any
   meshnode call mesh.Ping --any least-loaded
   meshnode call mesh.Echo '{"data":"hello"}' --key alice
   meshnode call mesh.Echo '{"data":"hello"}' --key alice --idempotent --hedge p95
+  meshnode call mesh.Echo '{"data":"hello"}' --key alice --durable --id order-17
   meshnode call mesh.Ping --all -o json | jq -r '.[].reply.fingerprint'
   echo '{"keys":["alice"],"n":1}' | meshnode call mesh.Owner - --peer node-2 --timeout 500ms`
 
@@ -52,6 +59,10 @@ type callFlags struct {
 	meta       []string
 	idempotent bool
 	policy     policyFlags
+	durable    bool
+	id         string
+	noWait     bool
+	expire     time.Duration
 }
 
 func newCall(a *app) *cobra.Command {
@@ -78,6 +89,9 @@ func newCall(a *app) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			if f.durable {
+				return a.callDurably(ctx, req, f)
+			}
 			return a.call(ctx, req, f.timeout)
 		}),
 		ValidArgsFunction: completeMethods,
@@ -97,6 +111,10 @@ func newCall(a *app) *cobra.Command {
 	flags.VarP(&list{&f.meta, checkPair}, "meta", "m", "metadata `key=value` to send along; may be repeated")
 	flags.BoolVar(&f.idempotent, "idempotent", false, "the call may be executed twice: try it again when its outcome is unknown")
 	f.policy.add(cmd)
+	flags.BoolVar(&f.durable, "durable", false, "have it on the disk of the node at --addr first: it is made whatever crashes")
+	flags.StringVar(&f.id, "id", "", "of a durable call, its `id`: the same id is the same call; without it, a new one")
+	flagOf(cmd, &f.expire, "expire", "", "24h", "how long a durable call is tried, as a `time`", parseTimeout)
+	flags.BoolVar(&f.noWait, "no-wait", false, "print the id of a durable call, and do not wait for its end")
 	a.outputFlag(cmd)
 	return cmd
 }
@@ -171,6 +189,19 @@ func (f *callFlags) destination(cmd *cobra.Command, req *node.ForwardRequest) er
 		return usagef("--peer needs the name of a node; 'meshnode members' lists them")
 	}
 	return nil
+}
+
+// callDurably has the call of req taken by a node's outbox.
+func (a *app) callDurably(ctx context.Context, req *node.ForwardRequest, f *callFlags) error {
+	if !req.Keyed {
+		return usagef("a durable call goes to the owner of a key: give --key")
+	}
+	if len(f.id) > rpc.MaxID {
+		return usagef("--id has %d bytes; want at most %d", len(f.id), rpc.MaxID)
+	}
+	return a.enqueue(ctx, &outbox.EnqueueRequest{
+		ID: f.id, Method: req.Method, Key: req.Key, Body: req.Body, Metadata: req.Metadata, Timeout: f.expire.Milliseconds(),
+	}, !f.noWait, f.timeout)
 }
 
 func (a *app) call(ctx context.Context, req *node.ForwardRequest, timeout time.Duration) error {

@@ -153,5 +153,5 @@ func invalidValue(what, given string, why error) error {
 // withoutPackages leaves out which package of this project an error is from:
 // that says nothing to somebody at a command line.
 func withoutPackages(text string) string {
-	return strings.NewReplacer("node: ", "", "membership: ", "", "transport: ", "", "router: ", "", "certs: ", "").Replace(text)
+	return strings.NewReplacer("node: ", "", "membership: ", "", "transport: ", "", "router: ", "", "certs: ", "", "datadir: ", "").Replace(text)
 }

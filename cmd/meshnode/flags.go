@@ -163,6 +163,15 @@ func parseCount(least, most int) func(string) (int, error) {
 	}
 }
 
+// parseWait is parseTimeout where 0 means something, too.
+func parseWait(text string) (time.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err != nil || d < 0 {
+		return 0, errors.New("want a duration, such as 30s, or 0")
+	}
+	return d, nil
+}
+
 func parseTimeout(text string) (time.Duration, error) {
 	d, err := time.ParseDuration(text)
 	if err != nil || d <= 0 {

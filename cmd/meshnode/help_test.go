@@ -53,7 +53,8 @@ func TestHelp(t *testing.T) {
 	slices.Sort(names)
 	want := []string{
 		"call", "cert", "cert ca", "cert issue", "completion", "dev",
-		"explain", "keygen", "leave", "members", "owner", "ring", "route", "run",
+		"explain", "keygen", "leave", "members",
+		"outbox", "outbox drop", "outbox list", "outbox retry", "outbox show", "outbox status", "owner", "ring", "route", "run",
 		"sim", "sim compare", "sim fuzz", "sim init", "sim list", "stats", "version",
 	}
 	if !slices.Equal(names, want) {

@@ -6,14 +6,18 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
+	"github.com/rs/zerolog"
 	"github.com/spf13/cobra"
 
 	"github.com/meshnode/meshnode/membership"
 	"github.com/meshnode/meshnode/node"
+	"github.com/meshnode/meshnode/outbox"
 	"github.com/meshnode/meshnode/rpc"
 	"github.com/meshnode/meshnode/transport"
 )
@@ -32,6 +36,15 @@ With --tls-cert, --tls-key and --tls-ca all streams are TLS, and whoever has no
 certificate of that CA is refused. The certificate must bear the node's name. New
 files are noticed within a second; connections that are open stay.
 
+With --data-dir the node keeps its name, its cluster and the peers it knew in a
+directory of its own. Started again it needs no --join: it tries those peers, and
+while none of them answers it goes on looking rather than begin a second cluster. If
+they are gone for good, remove peers.json from the directory. Another --name or
+--cluster in the same directory is refused, and so is a second process. The directory
+is the node's outbox as well: it takes durable calls ('meshnode call --durable'), and
+says at the start what it recovered. Start the first nodes with --expect, so that they
+know each other before they decide who holds which keys.
+
 A name can be given to one live process at a time: a second one is refused when
 it starts. A process that crashed may come back with its name.`
 
@@ -39,6 +52,7 @@ const runExample = `  meshnode run --name a
   meshnode run --name b --bind 127.0.0.1:7102 --join 127.0.0.1:7101
   meshnode run --bind 0.0.0.0:7101 --join dns+mesh.internal:7101 --expect 3 --gossip-key @gossip.key
   meshnode run --name a --gossip-key @gossip.key --tls-ca ca.crt --tls-cert a.crt --tls-key a.key
+  meshnode run --name a --bind 127.0.0.1:7101 --join 127.0.0.1:7102 --data-dir /var/lib/meshnode/a
   MESHNODE_NAME=c MESHNODE_BIND=127.0.0.1:7103 MESHNODE_JOIN=127.0.0.1:7101,127.0.0.1:7102 meshnode run`
 
 // runFlags are the flags of run that need work before they are a node.Config.
@@ -46,8 +60,12 @@ type runFlags struct {
 	node      node.Config
 	advertise string
 	gossipKey string
-	tls       tlsFlags
-	log       logFlags
+	dataDir   string
+
+	orphansAfter time.Duration
+	clustered    bool // --cluster was given
+	tls          tlsFlags
+	log          logFlags
 }
 
 func newRun(a *app) *cobra.Command {
@@ -58,16 +76,22 @@ func newRun(a *app) *cobra.Command {
 		Long:    runLong,
 		Example: runExample,
 		Args:    noArgs,
-		RunE:    action(func(ctx context.Context, _ *cobra.Command, _ []string) error { return a.runNode(ctx, f) }),
+		RunE: action(func(ctx context.Context, cmd *cobra.Command, _ []string) error {
+			f.clustered = cmd.Flags().Changed("cluster")
+			return a.runNode(ctx, f)
+		}),
 	}
 	c, flags := &f.node, cmd.Flags()
-	flags.StringVarP(&c.Name, "name", "n", "", "`name` of the node, unique in its cluster; without it, the host's name")
+	flags.StringVarP(&c.Name, "name", "n", "", "`name` of the node, unique in its cluster; without it, that of --data-dir, else the host's name")
 	flagOf(cmd, &c.Bind, "bind", "b", defaultAddr, "listen on `ip:port`, in TCP and UDP; port 0 takes a free one", parseBind)
 	flagOf(cmd, &f.advertise, "advertise", "", "",
 		"`host:port` where others reach this node; without it, the bound address or, if that is 0.0.0.0, this host's first one", parseHostPort)
 	flags.VarP(&list{&c.Seeds, checkSeed}, "join", "j",
 		"join by the member at `host:port`, or by all that dns+host:port stands for; may be repeated")
 	flags.StringVarP(&c.Cluster, "cluster", "c", node.DefaultCluster, "`name` of the cluster; others are refused")
+	flags.StringVarP(&f.dataDir, "data-dir", "d", "", "keep the node's identity, the peers it knew and durable calls in this `directory`, for its next start")
+	flagOf(cmd, &f.orphansAfter, "orphans-after", "", "0s",
+		"serve durable calls of keys whose holder is gone after this `time`, without what it alone knew; 0 waits for it", parseWait)
 	flags.StringVar(&f.gossipKey, "gossip-key", "", "encrypt gossip with this `key`: base64 as keygen prints it, or @file")
 	f.tls.add(cmd)
 	flags.BoolVar(&c.InsecureGossip, "insecure-gossip", false, "allow TLS without --gossip-key, though anyone can gossip then")
@@ -101,17 +125,51 @@ func (a *app) runNode(ctx context.Context, f *runFlags) error {
 	if err != nil {
 		return err
 	}
-	n, err := node.New(cfg)
-	if err != nil {
-		return badConfig(err)
-	}
-	err = badConfig(n.Run(ctx))
+	err = a.runConfig(ctx, f, cfg)
 	var usage *usageError
 	if err != nil && f.log.json(a.stderr) && !errors.As(err, &usage) {
 		cfg.Logger.Error().Err(err).Msg("the node ended")
 		return &failure{err: err, logged: true}
 	}
 	return err
+}
+
+// runConfig runs the node, with its data directory open for as long.
+func (a *app) runConfig(ctx context.Context, f *runFlags, cfg node.Config) (err error) {
+	if f.dataDir != "" {
+		dir, openErr := openDataDir(f.dataDir, &cfg, f.clustered)
+		if openErr != nil {
+			return openErr
+		}
+		defer func() { err = errors.Join(err, dir.Close()) }()
+	}
+	n, err := node.New(cfg)
+	if err != nil {
+		return badConfig(err)
+	}
+	if f.dataDir != "" {
+		box, openErr := f.openBox(n, cfg.Logger)
+		if openErr != nil {
+			n.Close()
+			return openErr
+		}
+		defer func() { err = errors.Join(err, box.Close()) }()
+	}
+	return badConfig(n.Run(ctx))
+}
+
+// openBox gives a node the outbox in its data directory.
+func (f *runFlags) openBox(n *node.Node, logger zerolog.Logger) (*outbox.Box, error) {
+	box, err := outbox.Open(filepath.Join(f.dataDir, outboxDir), outbox.Config{
+		Logger: logger, Orphans: outbox.Orphans{ServeAfter: f.orphansAfter},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if err := box.Start(n); err != nil {
+		return nil, errors.Join(err, box.Close())
+	}
+	return box, nil
 }
 
 // nodeConfig finishes what the flags say.

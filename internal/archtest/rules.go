@@ -51,7 +51,7 @@ func House() Rules {
 		Pure:     []string{"router/...", "internal/wire", "internal/pack", "internal/budget", "internal/metrics", "internal/admission"},
 		Public: []string{
 			"certs", "transport", "rpc", "router", "router/balance", "router/health", "membership", "node",
-			"sim", "sim/scenario", "sim/report",
+			"outbox", "sim", "sim/scenario", "sim/report",
 		},
 		Virtual:  []string{"testing/synctest", "github.com/meshnode/meshnode/sim", "github.com/meshnode/meshnode/internal/simtime"},
 		BadNames: []string{"util", "common", "helper", "manager"},
@@ -80,7 +80,9 @@ func housePackages() map[string]Row {
 		compress   = "github.com/klauspost/compress"
 		progress   = "github.com/schollz/progressbar/v3"
 		wazero     = "github.com/tetratelabs/wazero"
+		flock      = "github.com/gofrs/flock"
 		yaml       = "github.com/goccy/go-yaml"
+		bbolt      = "go.etcd.io/bbolt"
 	)
 	sockets := []string{"net", "net/http/...", "net/rpc/...", "net/smtp", "crypto/tls", "os", "os/...", "syscall"}
 	clocks := []string{"time", "sync/...", "runtime"}
@@ -100,16 +102,20 @@ func housePackages() map[string]Row {
 		"internal/budget":    {Forbid: append([]string{"runtime"}, sockets...)},
 		"internal/metrics":   {Forbid: append([]string{"runtime"}, sockets...)},
 		"internal/compress":  {External: []string{compress}, Forbid: sockets},
-		"router":             {External: []string{xxhash}, Forbid: append([]string{"time", "runtime"}, sockets...)},
-		"router/balance":     {Forbid: append([]string{"sync", "runtime"}, sockets...)},
-		"router/health":      {Forbid: append([]string{"runtime"}, sockets...)},
-		"membership":         {Internal: []string{"transport", "internal/planted"}, External: []string{memberlist, msgpack, zerolog}},
+		"internal/ledger": {
+			External: []string{bbolt, flock},
+			Forbid:   []string{"net", "net/http/...", "net/rpc/...", "net/smtp", "crypto/tls", "os/exec", "os/signal"},
+		},
+		"router":         {External: []string{xxhash}, Forbid: append([]string{"time", "runtime"}, sockets...)},
+		"router/balance": {Forbid: append([]string{"sync", "runtime"}, sockets...)},
+		"router/health":  {Forbid: append([]string{"runtime"}, sockets...)},
+		"membership":     {Internal: []string{"transport", "internal/planted"}, External: []string{memberlist, msgpack, zerolog}},
 		"node": {
 			Internal: []string{"rpc", "router", "router/balance", "router/health", "membership", "transport", "internal/admission", "internal/budget", "internal/compress", "internal/metrics", "internal/mprpc", "internal/simhook"},
 			External: []string{zerolog, msgpack},
 		},
 		"cmd/meshnode/...": {
-			Internal: []string{"node", "rpc", "router", "membership", "transport", "certs", "sim/scenario", "sim/report", "internal/exact", "cmd/meshnode/..."},
+			Internal: []string{"node", "rpc", "router", "membership", "transport", "certs", "sim/scenario", "sim/report", "internal/exact", "internal/datadir", "outbox", "cmd/meshnode/..."},
 			External: []string{cobra, pflag, zerolog, msgpack, isatty, term, progress},
 		},
 		"internal/exact":           {External: []string{wazero}, Forbid: []string{"net", "net/http/...", "net/rpc/...", "crypto/tls"}},
@@ -118,10 +124,20 @@ func housePackages() map[string]Row {
 		"internal/exact/simulator": {Internal: []string{"sim/scenario"}},
 		"internal/proctest":        {Internal: []string{"node", "rpc", "router", "membership", "transport", "certs"}, Tests: []string{"sim"}},
 		"internal/proctest/worker": {Internal: []string{"node", "rpc", "membership"}, External: []string{zerolog}},
-		"internal/planted":         {Forbid: append(clocks, sockets...)},
-		"internal/simhook":         {Internal: []string{"router", "internal/planted"}, Forbid: append([]string{"time", "runtime"}, sockets...)},
-		"internal/simtime":         {Forbid: sockets},
-		"internal/simnet":          {Forbid: []string{"net/http/...", "net/rpc/...", "net/smtp", "crypto/tls", "os/exec", "os/signal"}},
+		"internal/proctest/teller": {
+			Internal: []string{"node", "outbox", "router", "rpc", "membership", "examples/transfer/bank"}, External: []string{zerolog},
+		},
+		"internal/datadir": {External: []string{flock}, Forbid: []string{"net", "net/http/...", "net/rpc/...", "crypto/tls", "os/exec"}},
+		"internal/planted": {Forbid: append(clocks, sockets...)},
+		"internal/simhook": {Internal: []string{"router", "internal/planted"}, Forbid: append([]string{"time", "runtime"}, sockets...)},
+		"internal/simtime": {Forbid: sockets},
+		"internal/simnet":  {Forbid: []string{"net/http/...", "net/rpc/...", "net/smtp", "crypto/tls", "os/exec", "os/signal"}},
+		"outbox": {
+			Internal: []string{"node", "rpc", "router", "internal/disk", "internal/ledger", "internal/redo"},
+			External: []string{zerolog},
+			Forbid:   []string{"net", "net/http/...", "net/rpc/...", "crypto/tls", "os/exec", "os/signal"},
+			Tests:    []string{"membership", "internal/disk/faulty"},
+		},
 		"sim": {
 			Internal: []string{"node", "rpc", "router", "membership", "internal/planted", "internal/simhook", "internal/simnet", "internal/simtime"},
 			External: []string{zerolog},
@@ -132,16 +148,19 @@ func housePackages() map[string]Row {
 			External: []string{yaml, zerolog},
 			Forbid:   []string{"net", "net/http/...", "net/rpc/...", "crypto/tls", "os/exec"},
 		},
-		"sim/report":        {Internal: []string{"sim/scenario"}, Forbid: sockets},
-		"internal/archtest": {},
-		"examples/...":      {Internal: []string{"node", "rpc"}},
+		"sim/report":           {Internal: []string{"sim/scenario"}, Forbid: sockets},
+		"internal/disk":        {External: []string{flock}, Forbid: []string{"net", "net/...", "crypto/tls", "os/exec", "os/signal"}},
+		"internal/disk/faulty": {Internal: []string{"internal/disk"}, Forbid: []string{"net", "net/...", "crypto/tls", "os/exec", "os/signal", "time"}},
+		"internal/redo":        {Internal: []string{"internal/disk"}, Tests: []string{"internal/disk/faulty"}, Forbid: []string{"net", "net/...", "crypto/tls", "os/exec", "os/signal"}},
+		"internal/archtest":    {},
+		"examples/...":         {Internal: []string{"node", "outbox", "rpc", "examples/transfer/bank"}},
 	}
 }
 
 func houseBans() []Ban {
 	const seam = "every socket and every name look-up goes through transport.Network"
 	const logger = "a library writes to the zerolog.Logger it was given"
-	programs := []string{"cmd/...", "examples/...", "bench/...", "internal/proctest/worker", "internal/exact/embed", "internal/exact/simulator"}
+	programs := []string{"cmd/...", "examples/...", "bench/...", "internal/proctest/worker", "internal/proctest/teller", "internal/exact/embed", "internal/exact/simulator"}
 	seams := []string{"transport", "internal/proctest", "bench/..."}
 	return []Ban{
 		{Import: "net", NotIn: seams, Why: seam, Names: []string{

@@ -22,9 +22,8 @@ import (
 	"github.com/meshnode/meshnode/transport"
 )
 
-// daemon and worker are the paths of the programs under test, built once by
-// TestMain.
-var daemon, worker string
+// The paths of the programs under test, built once by TestMain.
+var daemon, worker, tellerProgram, checker string
 
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "meshnode-proctest-")
@@ -33,7 +32,11 @@ func TestMain(m *testing.M) {
 		os.Exit(1)
 	}
 	daemon, worker = filepath.Join(dir, "meshnode"), filepath.Join(dir, "worker")
-	for path, source := range map[string]string{daemon: "cmd/meshnode", worker: "internal/proctest/worker"} {
+	tellerProgram, checker = filepath.Join(dir, "teller"), filepath.Join(dir, "check")
+	for path, source := range map[string]string{
+		daemon: "cmd/meshnode", worker: "internal/proctest/worker",
+		tellerProgram: "internal/proctest/teller", checker: "examples/transfer/check",
+	} {
 		build := exec.Command("go", "build", "-o", path, "github.com/meshnode/meshnode/"+source)
 		if out, err := build.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "building %s: %v\n%s", source, err, out)

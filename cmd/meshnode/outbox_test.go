@@ -1,0 +1,83 @@
+package main
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/meshnode/meshnode/outbox"
+)
+
+// Durable calls by the commands: taken, made, looked at in the node and in its
+// directory, given up, tried again and dropped.
+func TestOutbox(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	common := []string{"run", "--bind", "127.0.0.1:0", "--profile", "local", "--data-dir", dir, "--name", "a"}
+	a := start(t, common...)
+	addr := a.running(t)
+	waitFor(t, func() bool { return logged(a.errOut.String(), "ready", "time") != "" })
+	at := func(args ...string) []string { return append(args, "--addr", addr) }
+
+	reply := decoded[struct {
+		ID    string
+		Reply struct{ Node, Data string }
+	}](t, succeeds(t, at("call", "mesh.Echo", `{"data":"hi"}`, "--key", "k", "--durable", "--id", "one", "-o", "json")...))
+	if reply.ID != "one" || reply.Reply.Node != "a" {
+		t.Errorf("%+v", reply)
+	}
+	if r := program(t, "", at("call", "mesh.Echo", `{"data":"other"}`, "--key", "k", "--durable", "--id", "one")...); r.status != exitFailure || !strings.Contains(r.errOut, "another") {
+		t.Errorf("another call under the same id: %+v", r)
+	}
+	if r := program(t, "", at("call", "mesh.Echo", "--peer", "a", "--durable")...); r.status != exitUsage {
+		t.Errorf("a durable call without key: %+v", r)
+	}
+	late := strings.TrimSpace(succeeds(t, at("call", "no.Such", "--key", "k", "--durable", "--no-wait", "--expire", "50ms")...))
+	waitFor(t, func() bool {
+		l := decoded[letterJSON](t, succeeds(t, at("outbox", "show", late)...))
+		return l.State == "dead" && strings.Contains(l.Reason, "expired")
+	})
+	if list := succeeds(t, at("outbox", "list", "--state", "dead")...); !strings.Contains(list, late) || strings.Contains(list, "one ") {
+		t.Errorf("%s", list)
+	}
+	waitFor(t, func() bool { // it claims what it owns a moment after it is ready
+		s := decoded[outbox.Status](t, succeeds(t, at("outbox", "status", "-o", "json")...))
+		return s.Dead == 1 && s.Done == 1 && s.Holds == 16384
+	})
+	if r := program(t, "", "outbox", "drop", late, "--dir", dir); r.status != exitFailure || !strings.Contains(r.errOut, "--addr") {
+		t.Errorf("drop in a directory in use: %+v", r)
+	}
+	a.stop()
+	if status := a.status(t); status != exitOK {
+		t.Errorf("ended with %d: %s", status, a.errOut.String())
+	}
+	if text := succeeds(t, "outbox", "status", "--dir", dir); !strings.Contains(text, "dead letters") || strings.Contains(text, "partitions held") {
+		t.Errorf("%s", text)
+	}
+	succeeds(t, "outbox", "drop", late, "--dir", dir)
+	if list := decoded[[]outbox.Letter](t, succeeds(t, "outbox", "list", "--dir", dir, "-o", "json")); len(list) != 1 || list[0].ID != "one" {
+		t.Errorf("%+v", list)
+	}
+	if r := program(t, "", "outbox", "show", late, "--dir", dir); r.status != exitFailure {
+		t.Errorf("%+v", r)
+	}
+}
+
+// A node without a data directory says how it gets an outbox.
+func TestNoOutbox(t *testing.T) {
+	n := cluster(t, 1)[0]
+	for _, args := range [][]string{
+		{"outbox", "status"},
+		{"outbox", "list"},
+		{"outbox", "show", "x"},
+		{"outbox", "retry", "x"},
+		{"outbox", "drop", "x"},
+		{"call", "mesh.Echo", "--key", "k", "--durable"},
+	} {
+		if r := program(t, "", append(args, "--addr", n.Addr().String())...); r.status != exitFailure || !strings.Contains(r.errOut, "--data-dir") {
+			t.Errorf("%q: %+v", args, r)
+		}
+	}
+	if r := program(t, "", "outbox", "retry"); r.status != exitUsage {
+		t.Errorf("%+v", r)
+	}
+}

@@ -1,0 +1,171 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+
+	"github.com/meshnode/meshnode/internal/ledger"
+	"github.com/meshnode/meshnode/rpc"
+)
+
+// Handle serves a method with a transaction of the box: what fn writes through tx,
+// and that the call was executed, are on the disk together or not at all, so a
+// durable call takes effect once, however often it arrives. Ordinary calls of the
+// method run in a transaction as well, once for each that arrives.
+//
+// Calls come one after the other, many to one fsync: fn must be quick, and must not
+// wait for anything. An error of fn undoes what it wrote.
+// Handle panics if r already serves the method. Calls must have a key.
+func Handle[Req, Reply any](b *Box, r rpc.Registrar, m rpc.Method[Req, Reply], fn func(ctx context.Context, tx *Tx, req *Req) (*Reply, error)) {
+	spec := m.Spec()
+	err := r.Register(&rpc.Handler{Spec: spec, Serve: func(ctx context.Context, req any) (any, error) {
+		var latest *Reply
+		encoded, dup, err := b.execute(ctx, func(tx *Tx) ([]byte, error) {
+			reply, err := fn(ctx, tx, req.(*Req))
+			if err != nil {
+				return nil, err
+			}
+			if reply == nil {
+				reply = new(Reply)
+			}
+			latest = reply
+			return spec.AppendReply(nil, reply)
+		})
+		if err != nil {
+			return nil, err
+		}
+		if dup || latest == nil {
+			return spec.DecodeReply(encoded)
+		}
+		return latest, nil
+	}})
+	if err != nil {
+		panic(err)
+	}
+}
+
+// execute runs a call in a transaction of the ledger, or finds that it was run.
+func (b *Box) execute(ctx context.Context, run func(*Tx) ([]byte, error)) (reply []byte, dup bool, err error) {
+	call, err := b.callOf(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	if _, held := b.ledger.Holds(call.Partition); !held && b.keeper != nil {
+		b.keeper.waitHeld(ctx, call.Partition)
+	}
+	in := func(t *ledger.Tx) ([]byte, error) { return run(&Tx{tx: t, box: b, id: call.ID}) }
+	if call.ID != "" {
+		reply, dup, err = b.ledger.Do(ctx, call, in)
+	} else {
+		reply, err = b.ledger.Update(ctx, call.Partition, in)
+	}
+	switch {
+	case err != nil:
+		return nil, false, b.served(err)
+	case dup:
+		b.count(func(c *Counts) { c.Duplicates++ })
+	default:
+		b.count(func(c *Counts) { c.Executed++ })
+	}
+	return reply, dup, nil
+}
+
+// callOf gives what the ledger must know of the call that a handler serves.
+func (b *Box) callOf(ctx context.Context) (ledger.Call, error) {
+	info, ok := rpc.InfoFrom(ctx)
+	if !ok || !info.Keyed {
+		return ledger.Call{}, rpc.Errorf(rpc.InvalidArgument, "this method keeps state by keys: call it with rpc.Key")
+	}
+	h, durable, err := headerOf(info)
+	if err != nil {
+		b.count(func(c *Counts) { c.BadHeaders++ })
+		return ledger.Call{}, err
+	}
+	call := ledger.Call{Partition: info.Partition}
+	if durable {
+		call.ID, call.Hash, call.Expires = h.id, h.hash, h.expires
+	}
+	return call, nil
+}
+
+// served gives the error that a caller sees. What the ledger refuses is not
+// executed, and most of it passes by itself.
+func (b *Box) served(err error) error {
+	var panicked *ledger.PanicError
+	switch {
+	case errors.As(err, &panicked):
+		b.cfg.Logger.Error().Any("panic", panicked.Value).Bytes("stack", panicked.Stack).Msg("a handler panicked; what it wrote is undone")
+		return rpc.Errorf(rpc.Internal, "the handler panicked")
+	case errors.Is(err, ledger.ErrNotHeld):
+		b.count(func(c *Counts) { c.NotHeld++ })
+		return rpc.Errorf(rpc.Unavailable, "this node does not hold the partition's state yet: %v", err)
+	case errors.Is(err, ledger.ErrOtherArguments):
+		return rpc.Errorf(rpc.FailedPrecondition, "%v", err)
+	case errors.Is(err, ledger.ErrExpired):
+		return rpc.Errorf(rpc.DeadlineExceeded, "%v", err)
+	case errors.Is(err, ledger.ErrFull), errors.Is(err, ledger.ErrBroken), errors.Is(err, ledger.ErrClosed):
+		return rpc.Errorf(rpc.Unavailable, "%v", err)
+	}
+	return err
+}
+
+// Guard gives a registrar whose handlers see a durable call once more only if the
+// process died while they ran: their effects are their own, so an effect that was
+// made just before a crash may be made again. Replies are remembered as with
+// Handle. Ordinary calls pass.
+//
+//	Hello.Handle(box.Guard(n), func(ctx context.Context, req *HelloRequest) (*HelloReply, error) { ... })
+func (b *Box) Guard(r rpc.Registrar) rpc.Registrar { return &guard{b: b, to: r} }
+
+type guard struct {
+	b  *Box
+	to rpc.Registrar
+}
+
+// Register implements rpc.Registrar.
+func (g *guard) Register(h *rpc.Handler) error {
+	if h.Spec.Streams() {
+		return rpc.Errorf(rpc.InvalidArgument, "%s is a stream; durable calls are none", h.Spec.Name())
+	}
+	guarded := *h
+	guarded.Serve = func(ctx context.Context, req any) (any, error) {
+		info, ok := rpc.InfoFrom(ctx)
+		if !ok || info.Metadata[headerKey] == "" {
+			return h.Serve(ctx, req)
+		}
+		return g.b.once(ctx, h, req)
+	}
+	return g.to.Register(&guarded)
+}
+
+// once runs a handler without a transaction, remembers its reply, and gives that to
+// duplicates. Those that come while it runs wait for it.
+func (b *Box) once(ctx context.Context, h *rpc.Handler, req any) (any, error) {
+	call, err := b.callOf(ctx)
+	if err != nil {
+		return nil, err
+	}
+	release, err := b.running.enter(ctx, running{call.Partition, call.ID})
+	if err != nil {
+		return nil, rpc.AsError(err)
+	}
+	defer release()
+	encoded, known, err := b.ledger.Find(call)
+	if err != nil {
+		return nil, b.served(err)
+	}
+	if known {
+		b.count(func(c *Counts) { c.Duplicates++ })
+		return h.Spec.DecodeReply(encoded)
+	}
+	reply, err := h.Serve(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	_, _, err = b.ledger.Do(ctx, call, func(*ledger.Tx) ([]byte, error) { return h.Spec.AppendReply(nil, reply) })
+	if err != nil {
+		return nil, b.served(err)
+	}
+	b.count(func(c *Counts) { c.Executed++ })
+	return reply, nil
+}
