@@ -105,7 +105,7 @@ func Open(dir string, cfg Config) (*Box, error) {
 	}
 	b.ledger, err = ledger.Open(filepath.Join(dir, ledgerFile), ledger.Config{Retention: cfg.Retention})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("outbox %s: %w", dir, err), b.log.Close())
+		return nil, errors.Join(fmt.Errorf("outbox %s: %w", dir, named(err)), b.log.Close())
 	}
 	b.tellRecovery()
 	b.tasks.Go(b.follow)

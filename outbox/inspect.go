@@ -44,7 +44,7 @@ func Inspect(dir string) (*Inspection, error) {
 	}
 	l, err := ledger.Open(path, ledger.Config{})
 	if err != nil {
-		return nil, fmt.Errorf("outbox %s: %w", dir, err)
+		return nil, fmt.Errorf("outbox %s: %w", dir, named(err))
 	}
 	i := &Inspection{l: l}
 	if err := i.readNode(); err != nil {

@@ -19,6 +19,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,7 +37,7 @@ const opening = 100 // in each account
 type options struct {
 	data             string
 	nodes, transfers int
-	cfg              node.Config // of the one node of this process
+	cfg              node.Config // of each node; named only if it is one of a process of its own
 	join             string
 }
 
@@ -70,7 +71,7 @@ func (o *options) run(ctx context.Context) (err error) {
 	}()
 	configs := []node.Config{o.cfg}
 	if o.cfg.Name == "" {
-		configs = make([]node.Config, o.nodes)
+		configs = slices.Repeat(configs, o.nodes)
 	} else if o.join != "" {
 		configs[0].Seeds = []string{o.join}
 	}
