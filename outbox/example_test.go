@@ -57,7 +57,7 @@ func Example() {
 	}
 	defer n.Close()
 	for range 2 {
-		id, err := Deposit.Enqueue(ctx, box, &DepositRequest{Amount: 5}, rpc.Key("alice"), rpc.ID("order-17"))
+		id, err := Deposit.Enqueue(ctx, box, &DepositRequest{Amount: 5}, rpc.Key("alice"), outbox.ID("order-17"))
 		if err != nil {
 			log.Fatal(err)
 		}
