@@ -125,8 +125,8 @@ func TestDNSSeed(t *testing.T) {
 	}
 	sim.Test(t, cfg, func(t *testing.T, c *sim.Cluster) {
 		byName = true
-		c.SetDNS("mesh.internal", time.Second)
-		if err := c.Restart(2); err != nil {
+		c.SetDNS("mesh.internal", time.Second) // nobody, nor can others find it where it is now
+		if err := c.RestartElsewhere(2); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(20 * time.Second)
