@@ -11,6 +11,9 @@ import (
 	"github.com/meshnode/meshnode/rpc"
 )
 
+// ID names a durable call; it is rpc.ID.
+func ID(id string) rpc.CallOption { return rpc.ID(id) }
+
 // Add implements rpc.Queue: it returns once the call is on the disk. Many callers
 // share one fsync. A call whose record could not be written is not taken; after
 // such an error the box takes none until it is opened again. ctx is looked at

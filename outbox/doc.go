@@ -9,7 +9,7 @@
 //		...
 //	})
 //
-//	id, err := Deposit.Enqueue(ctx, box, &DepositRequest{Amount: 5}, rpc.Key("alice"), rpc.ID("order-17"))
+//	id, err := Deposit.Enqueue(ctx, box, &DepositRequest{Amount: 5}, rpc.Key("alice"), outbox.ID("order-17"))
 //	reply, err := Deposit.Await(ctx, box, id) // if anybody wants to know
 //
 // # The sender

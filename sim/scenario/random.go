@@ -11,7 +11,8 @@ import (
 
 // Random gives a scenario that is drawn from a seed: a small mesh under load, with
 // one to eight faults of any kind. What it draws is such that all invariants should
-// hold: whatever lasts ends before the script does.
+// hold: whatever lasts ends before the script does, but that in one of three a node
+// is gone for good.
 func Random(seed uint64) *Scenario {
 	rnd := rand.New(rand.NewPCG(seed, 0x66757a7a))
 	s := &Scenario{
@@ -38,6 +39,10 @@ func Random(seed uint64) *Scenario {
 	}
 	for range 1 + rnd.IntN(8) {
 		s.Timeline = append(s.Timeline, s.randomFault(rnd))
+	}
+	if rnd.IntN(3) == 0 {
+		at := time.Second + time.Duration(rnd.Int64N(int64(s.Duration.D()/2)))
+		s.Timeline = append(s.Timeline, Fault{At: Duration(at.Round(time.Millisecond)), Do: "crash", Nodes: Nodes{fmt.Sprint(rnd.IntN(s.Nodes))}})
 	}
 	return s
 }
