@@ -145,8 +145,8 @@ func (k *keeper) takeBack(ctx context.Context, p uint32) bool {
 	return err == nil
 }
 
-// sweep asks those to whom partitions are on their way whether these have arrived:
-// the word of it can be lost.
+// sweep asks those to whom partitions are on their way whether these have arrived, or
+// were refused: the word of it can be lost.
 func (k *keeper) sweep() {
 	by := map[string][]uint32{}
 	for _, p := range k.b.ledger.Held(ledger.Giving) {
@@ -161,7 +161,11 @@ func (k *keeper) sweep() {
 		}
 		for _, a := range reply.Answers {
 			h, _ := k.b.ledger.Where(a.Partition)
-			if a.State != wantsIt && h.State == ledger.Giving && h.To == to && a.Epoch >= h.Epoch {
+			switch {
+			case h.State != ledger.Giving || h.To != to || a.Epoch < h.Epoch:
+			case a.State == wantsIt: // and it has refused this epoch: it waits for a later one
+				k.takeBack(k.b.ctx, a.Partition)
+			default:
 				k.given(moving{a.Partition, h.Epoch})
 			}
 		}

@@ -55,8 +55,8 @@ func (t *txn) export(part place, after []byte, limit int) Chunk {
 // Arrived says how far it is. With the last chunk, in the same transaction, the partition becomes held.
 //
 // It returns nil also for a chunk that it has already, and once the partition has become held with that epoch. A copy
-// that is here from giving it with an earlier epoch is dropped: that it comes back shows that it had arrived. Errors: ErrGap if the chunk doesn't follow what is there: go on behind Arrived, or with the first one, which always begins
-// anew with an epoch later than what is there; ErrRefused after Refuse; ErrOldEpoch if this node knows of a later one, so
+// that is here from giving it with an earlier epoch is dropped: that it comes back shows that it had arrived. Errors: ErrGap if the chunk begins behind what is there: go on behind Arrived, or with the first one, which begins anew with an
+// epoch later than what is there, and else may end elsewhere than the first time; ErrRefused after Refuse; ErrOldEpoch if this node knows of a later one, so
 // that the giver's copy is worth nothing any more; ErrHeld if the partition is held with an earlier one, which is so only
 // after a Claim of what somebody had (see Yield); ErrBadChunk.
 func (l *Ledger) Import(ctx context.Context, p uint32, epoch uint64, c Chunk) error {
@@ -120,7 +120,7 @@ func (t *txn) arrive(p uint32, epoch uint64, c Chunk) error {
 		return fmt.Errorf("%w: partition %d arrives with epoch %d", ErrOldEpoch, p, s.epoch)
 	case there && epoch == s.epoch && !c.Last && bytes.Compare(c.Next, s.at) <= 0:
 		return nil // once more
-	case there && epoch == s.epoch && bytes.Equal(c.After, s.at):
+	case there && epoch == s.epoch && bytes.Compare(c.After, s.at) <= 0: // it may overlap: one epoch has one content
 	case len(c.After) == 0 && (!there || epoch > s.epoch):
 		t.dropStage(p)
 	default:
