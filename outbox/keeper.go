@@ -34,6 +34,7 @@ const (
 	keeperPause    = 50 * time.Millisecond // between rounds that found something to wait for, doubling up to
 	keeperPauseMax = time.Second
 	sweepEvery     = 5 * time.Second
+	noTaker        = 2 * time.Second // without a partition taken, a leaving node waits no longer
 )
 
 // Start has the box's calls made through a node, and its handlers serve what the
@@ -79,11 +80,18 @@ func (k *keeper) changed(c node.OwnershipChange) {
 	}
 }
 
-// handOver waits until others have taken what this node holds.
+// handOver waits until others have taken what this node holds, as long as there are
+// any who do: where all leave together nobody takes anything.
 func (k *keeper) handOver() {
 	ctx, cancel := context.WithTimeout(k.b.ctx, k.b.cfg.Handover)
 	defer cancel()
-	k.await(ctx, func() bool { return k.b.holds() == 0 })
+	held, since := k.b.holds(), time.Now()
+	k.await(ctx, func() bool {
+		if now := k.b.holds(); now != held {
+			held, since = now, time.Now()
+		}
+		return held == 0 || k.n.Table().Len() == 0 || time.Since(since) > noTaker
+	})
 	if left := k.b.holds(); left > 0 {
 		k.b.cfg.Logger.Warn().Int("partitions", left).Msg("leaving with partitions that nobody has taken: they wait for this node's return")
 	}
