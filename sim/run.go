@@ -1,8 +1,14 @@
 package sim
 
 import (
+	"time"
+
 	"github.com/meshnode/meshnode/internal/simtime"
 )
+
+// aftermath is for what ends by itself once f has returned, such as probes of nodes
+// that are closed: in a bubble time stands still when its first goroutine is over.
+const aftermath = time.Minute
 
 // Run runs f in virtual time, in any program, and waits for all goroutines that
 // it started. A panic of f, or goroutines that wait for each other for ever, give
@@ -20,5 +26,6 @@ func Run(cfg Config, stalled func(err error, stacks []byte), f func()) error {
 	return simtime.Run(func() {
 		defer w.Pulse()()
 		f()
+		time.Sleep(aftermath)
 	})
 }
