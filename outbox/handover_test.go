@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -162,6 +163,33 @@ func TestOrphans(t *testing.T) {
 	if c := b.box.Status().Counts; c.Yielded == 0 {
 		t.Errorf("%+v", c)
 	}
+}
+
+// A node that was abandoned is not waited for, also where others still know of it.
+func TestAbandon(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	a, b, c := l.start("a"), l.start("b"), l.start("c")
+	l.settled(a, b, c)
+	b.crash()
+	l.until("b is out of the tables", func() error {
+		if a.n.Table().Has("b") || c.n.Table().Has("b") {
+			return errors.New("it is not")
+		}
+		return nil
+	})
+	if n := len(a.box.keeper.missing()); n == 0 {
+		t.Fatal("nothing was b's")
+	}
+	for _, m := range []*machine{a, c} { // one after the other, while they ask each other
+		if err := m.box.Abandon(l.within(), "b"); err != nil {
+			t.Fatal(err)
+		}
+		if known, err := m.box.keeper.know(l.within(), []string{"b"}); err != nil || slices.Contains(known, "b") {
+			t.Errorf("%s knows %v, %v", m.name, known, err)
+		}
+	}
+	l.settled(a, c)
 }
 
 // keyOf gives a key that a machine owns.

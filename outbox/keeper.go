@@ -25,8 +25,10 @@ type keeper struct {
 
 	mu     sync.Mutex
 	wanted map[uint32]time.Time // owned and not held; since when
-	known  map[string]bool      // nodes that have boxes, as noted in the ledger
+	known  map[string]bool      // nodes that have boxes, as noted in the ledger; false: abandoned
 	poked  chan struct{}
+
+	noting sync.Mutex // held over the writing of known
 }
 
 const (
@@ -249,9 +251,14 @@ func (k *keeper) seize(p uint32) bool {
 	return true
 }
 
-// epoch is what partitions are claimed with: 1 if nobody has them, else more than
-// whoever has them counted to.
+// epoch is what partitions are claimed with: 1 if nobody ever had them, else more than
+// whoever is not asked any more counted to.
 func (k *keeper) epoch(complete bool) uint64 {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	for _, counts := range k.known {
+		complete = complete && counts
+	}
 	if complete {
 		return 1
 	}

@@ -51,54 +51,66 @@ func (k *keeper) fit() error {
 	return json.Unmarshal(text, &k.known)
 }
 
-// know adds names of nodes that have boxes, and gives all, sorted, once they are on
-// the disk: a partition is claimed only when all have answered.
+// know adds names of nodes that have boxes, and gives all but the abandoned, sorted,
+// once they are on the disk: a partition is claimed only when all have answered.
 func (k *keeper) know(ctx context.Context, names []string) ([]string, error) {
+	next, err := k.note(ctx, func(known map[string]bool) {
+		for _, name := range names {
+			if _, noted := known[name]; !noted && name != k.n.Name() && name != "" {
+				known[name] = true
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	all := []string{k.n.Name()}
+	for name, counts := range next {
+		if counts {
+			all = append(all, name)
+		}
+	}
+	slices.Sort(all)
+	return all, nil
+}
+
+// note changes what is known, on the disk first.
+func (k *keeper) note(ctx context.Context, change func(map[string]bool)) (map[string]bool, error) {
+	k.noting.Lock() // one change at a time
+	defer k.noting.Unlock()
 	k.mu.Lock()
 	next := maps.Clone(k.known)
 	k.mu.Unlock()
-	fresh := false
-	for _, name := range names {
-		if name != k.n.Name() && name != "" && !next[name] {
-			next[name], fresh = true, true
-		}
+	change(next)
+	if maps.Equal(next, k.known) { // only this function changes it
+		return next, nil
 	}
-	if fresh {
-		text, err := json.Marshal(next)
-		if err == nil {
-			err = k.b.ledger.SetNote(ctx, noteBoxes, text)
-		}
-		if err != nil {
-			return nil, err
-		}
-		k.mu.Lock()
-		maps.Copy(k.known, next)
-		k.mu.Unlock()
+	text, err := json.Marshal(next)
+	if err == nil {
+		err = k.b.ledger.SetNote(ctx, noteBoxes, text)
 	}
-	return append(slices.Sorted(maps.Keys(next)), k.n.Name()), nil
+	if err != nil {
+		return nil, err
+	}
+	k.mu.Lock()
+	k.known = next
+	k.mu.Unlock()
+	return next, nil
 }
 
 // Abandon says that a node's box will not come back: partitions that only it can
-// hold are claimed without it, and what only it knew is lost.
+// hold are claimed without it, and what only it knew is lost. It is noted on this
+// node's disk, and to be said on each node that is to go on.
 func (b *Box) Abandon(ctx context.Context, name string) error {
+	b.mu.Lock()
 	k := b.keeper
+	b.mu.Unlock()
 	if k == nil {
 		return ErrNotStarted
 	}
-	k.mu.Lock()
-	next := maps.Clone(k.known)
-	k.mu.Unlock()
-	delete(next, name)
-	text, err := json.Marshal(next)
-	if err == nil {
-		err = b.ledger.SetNote(ctx, noteBoxes, text)
-	}
-	if err != nil {
+	if _, err := k.note(ctx, func(known map[string]bool) { known[name] = false }); err != nil {
 		return err
 	}
-	k.mu.Lock()
-	delete(k.known, name)
-	k.mu.Unlock()
 	k.look()
 	return nil
 }

@@ -16,7 +16,6 @@ func (e *namedError) Unwrap() []error { return []error{e.err, e.kind} }
 // named gives an error of opening a ledger the name that callers know it by.
 func named(err error) error {
 	for _, pair := range [][2]error{
-		{ledger.ErrInUse, ErrInUse},
 		{ledger.ErrCorrupt, ErrCorrupt},
 		{ledger.ErrNewerFormat, ErrNewerFormat},
 	} {

@@ -103,7 +103,8 @@ func housePackages() map[string]Row {
 		"internal/metrics":   {Forbid: append([]string{"runtime"}, sockets...)},
 		"internal/compress":  {External: []string{compress}, Forbid: sockets},
 		"internal/ledger": {
-			External: []string{bbolt, flock},
+			Internal: []string{"internal/disk"},
+			External: []string{bbolt},
 			Forbid:   []string{"net", "net/http/...", "net/rpc/...", "net/smtp", "crypto/tls", "os/exec", "os/signal"},
 		},
 		"router":         {External: []string{xxhash}, Forbid: append([]string{"time", "runtime"}, sockets...)},
@@ -127,7 +128,7 @@ func housePackages() map[string]Row {
 		"internal/proctest/teller": {
 			Internal: []string{"node", "outbox", "router", "rpc", "membership", "examples/transfer/bank"}, External: []string{zerolog},
 		},
-		"internal/datadir": {External: []string{flock}, Forbid: []string{"net", "net/http/...", "net/rpc/...", "crypto/tls", "os/exec"}},
+		"internal/datadir": {Internal: []string{"internal/disk"}, Forbid: []string{"net", "net/http/...", "net/rpc/...", "crypto/tls", "os/exec"}},
 		"internal/planted": {Forbid: append(clocks, sockets...)},
 		"internal/simhook": {Internal: []string{"router", "internal/planted"}, Forbid: append([]string{"time", "runtime"}, sockets...)},
 		"internal/simtime": {Forbid: sockets},

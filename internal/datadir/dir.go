@@ -3,13 +3,12 @@ package datadir
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
 
-	"github.com/gofrs/flock"
+	"github.com/meshnode/meshnode/internal/disk"
 )
 
 // What files may be read and written by their owner alone.
@@ -45,7 +44,7 @@ type Dir struct {
 	who  Identity
 
 	mu     sync.Mutex
-	lock   *flock.Flock
+	lock   io.Closer
 	closed bool
 }
 
@@ -88,51 +87,14 @@ func (d *Dir) Close() error {
 	return d.lock.Close()
 }
 
-// The number of the process stands behind the first byte of the lock file, the one
-// that Windows lets nobody else read while it is locked, filled up with blanks.
-const (
-	pidOffset = 1
-	pidWidth  = 20
-)
-
-func lockDir(path string) (*flock.Flock, error) {
-	name := filepath.Join(path, lockName)
-	lock := flock.New(name, flock.SetFlag(os.O_CREATE|os.O_RDWR), flock.SetPermissions(fileMode))
-	got, err := lock.TryLock()
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("data directory %s cannot be locked: %w", path, err), lock.Close())
-	}
-	if !got {
-		return nil, errors.Join(&InUseError{Path: path, PID: readPID(name)}, lock.Close())
-	}
-	if err := writePID(name); err != nil {
-		return nil, errors.Join(fmt.Errorf("data directory %s: %w", path, err), lock.Close())
+func lockDir(path string) (io.Closer, error) {
+	lock, err := disk.System().Lock(filepath.Join(path, lockName))
+	var used *disk.InUseError
+	switch {
+	case errors.As(err, &used):
+		return nil, &InUseError{Path: path, PID: used.PID}
+	case err != nil:
+		return nil, fmt.Errorf("data directory %s cannot be locked: %w", path, err)
 	}
 	return lock, nil
-}
-
-// writePID is for people alone, so it is not synced.
-func writePID(name string) error {
-	f, err := os.OpenFile(name, os.O_RDWR, fileMode)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteAt(fmt.Appendf(nil, "%-*d\n", pidWidth, os.Getpid()), pidOffset)
-	return errors.Join(err, f.Close())
-}
-
-// readPID gives 0 if the file does not say.
-func readPID(name string) int {
-	f, err := os.Open(name)
-	if err != nil {
-		return 0
-	}
-	defer f.Close() // only read
-	text := make([]byte, pidWidth)
-	n, _ := f.ReadAt(text, pidOffset) // less than asked for is what it says
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text[:n])))
-	if err != nil || pid < 0 {
-		return 0
-	}
-	return pid
 }

@@ -7,7 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
+
+	"github.com/meshnode/meshnode/internal/disk"
 )
 
 // temporary ends the name of a file that is not whole yet. One that a crash left
@@ -46,7 +47,7 @@ func writeFile(dir, name string, v any) error {
 	if err := os.Rename(part, whole); err != nil {
 		return errors.Join(err, removeIfThere(part))
 	}
-	return syncDir(dir)
+	return disk.System().SyncDir(dir)
 }
 
 func writeSynced(path string, data []byte) error {
@@ -66,17 +67,4 @@ func removeIfThere(path string) error {
 		return err
 	}
 	return nil
-}
-
-// syncDir makes a rename durable. Windows has nothing of the kind: NTFS keeps a
-// journal of its names.
-func syncDir(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
-	}
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/meshnode/meshnode/internal/disk"
 	"go.etcd.io/bbolt"
 	berrors "go.etcd.io/bbolt/errors"
 )
@@ -188,7 +189,7 @@ func commitError(err error) error {
 	switch {
 	case errors.Is(err, ErrCorrupt):
 		return err
-	case errors.Is(err, berrors.ErrMaxSizeReached), errors.As(err, &write) && write.Op == "write" && full(err):
+	case errors.Is(err, berrors.ErrMaxSizeReached), errors.As(err, &write) && write.Op == "write" && errors.Is(disk.Classify(err), disk.ErrFull):
 		return classify(err)
 	}
 	return fmt.Errorf("%w: %w", ErrBroken, classify(err))

@@ -3,19 +3,18 @@ package ledger
 import (
 	"errors"
 	"fmt"
-	"io/fs"
-	"runtime"
-	"syscall"
 
 	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/meshnode/meshnode/internal/disk"
 )
 
 // What can be wrong with the file or the disk. Errors of this package wrap one of these where one fits; errors.Is finds
 // it, and the text says more.
 var (
-	ErrInUse       = errors.New("ledger: in use by another process")
-	ErrFull        = errors.New("ledger: no space left")      // of the disk, the quota, or Config.MaxBytes
-	ErrReadOnly    = errors.New("ledger: may not be written") // read-only file system, or no permission
+	ErrInUse       = disk.ErrInUse    // a *disk.InUseError
+	ErrFull        = disk.ErrFull     // of the disk, the quota, or Config.MaxBytes
+	ErrReadOnly    = disk.ErrReadOnly // read-only file system, or no permission
 	ErrCorrupt     = errors.New("ledger: damaged")
 	ErrNewerFormat = errors.New("ledger: written by a newer version")
 	ErrBroken      = errors.New("ledger: a write failed, to be opened again") // nothing is accepted until then
@@ -87,6 +86,7 @@ func (e *CorruptError) Unwrap() error { return ErrCorrupt }
 
 // classify wraps err with the class that fits; others come back as they are.
 func classify(err error) error {
+	err = disk.Classify(err)
 	class := classOf(err)
 	if class == nil || errors.Is(err, class) {
 		return err
@@ -98,26 +98,12 @@ func classOf(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, berrors.ErrTimeout), errors.Is(err, errLocked):
+	case errors.Is(err, berrors.ErrTimeout):
 		return ErrInUse
-	case errors.Is(err, berrors.ErrMaxSizeReached), full(err):
+	case errors.Is(err, berrors.ErrMaxSizeReached):
 		return ErrFull
-	case errors.Is(err, fs.ErrPermission), errors.Is(err, syscall.EROFS):
-		return ErrReadOnly
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, berrors.ErrVersionMismatch):
 		return ErrCorrupt
 	}
 	return nil
-}
-
-// errLocked is what taking the lock gives when somebody else has it.
-var errLocked = errors.New("locked")
-
-// full knows the numbers of each system: the constants of package syscall are made up on Windows.
-func full(err error) bool {
-	const diskFull, handleDiskFull = syscall.Errno(112), syscall.Errno(39)
-	if runtime.GOOS == "windows" && (errors.Is(err, diskFull) || errors.Is(err, handleDiskFull)) {
-		return true
-	}
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }

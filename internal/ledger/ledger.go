@@ -3,11 +3,11 @@ package ledger
 import (
 	"encoding/binary"
 	"errors"
+	"io"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/gofrs/flock"
 	"go.etcd.io/bbolt"
 )
 
@@ -37,7 +37,7 @@ type Config struct {
 type Ledger struct {
 	path string
 	cfg  Config
-	lock *flock.Flock
+	lock io.Closer
 	db   *bbolt.DB
 	file func() error // closes the file of db when db itself can't be closed any more
 

@@ -1,27 +1,26 @@
 package ledger
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"runtime/debug"
 	"time"
 
-	"github.com/gofrs/flock"
 	"go.etcd.io/bbolt"
+
+	"github.com/meshnode/meshnode/internal/disk"
 )
 
-// lockWait is how long Open waits for a process that is about to let go of the file.
-const lockWait = time.Second
+// boltWait is for a lock that is ours already; bbolt's own comes on top.
+const boltWait = time.Second
 
 // Open opens the ledger in the file at path, and makes it if there is none; its folder must exist. A file beside it,
 // with ".lock" added to the name, shows that it is in use.
 //
-// Unless Config.Unchecked is set the whole file is read and checked first. Errors: ErrInUse after a second, ErrCorrupt (a
+// Unless Config.Unchecked is set the whole file is read and checked first. Errors: ErrInUse, ErrCorrupt (a
 // *CorruptError), ErrNewerFormat, ErrFull, ErrReadOnly, or what the system says.
 func Open(path string, cfg Config) (*Ledger, error) {
 	if cfg.Retention == 0 {
@@ -30,9 +29,9 @@ func Open(path string, cfg Config) (*Ledger, error) {
 	if cfg.MaxBatch <= 0 {
 		cfg.MaxBatch = DefaultMaxBatch
 	}
-	lock, err := waitLock(path)
+	lock, err := disk.System().Lock(path + ".lock")
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("ledger: %w", err)
 	}
 	l := &Ledger{
 		path: path, cfg: cfg, lock: lock, follow: make(chan struct{}, 1),
@@ -43,20 +42,6 @@ func Open(path string, cfg Config) (*Ledger, error) {
 	}
 	go l.loop()
 	return l, nil
-}
-
-func waitLock(path string) (*flock.Flock, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), lockWait)
-	defer cancel()
-	lock := flock.New(path + ".lock")
-	ok, err := lock.TryLockContext(ctx, lockWait/40)
-	if errors.Is(err, context.DeadlineExceeded) || err == nil && !ok {
-		err = errLocked
-	}
-	if err != nil {
-		return nil, errors.Join(classify(fmt.Errorf("%s: %w", path, err)), lock.Close())
-	}
-	return lock, nil
 }
 
 func (l *Ledger) open() error {
@@ -123,7 +108,7 @@ func (l *Ledger) corrupt(err error) error {
 func (l *Ledger) openBolt() error {
 	var file *os.File
 	db, err := bbolt.Open(l.path, 0o600, &bbolt.Options{
-		Timeout: lockWait, FreelistType: bbolt.FreelistMapType, MaxSize: int(l.cfg.MaxBytes), NoStatistics: true,
+		Timeout: boltWait, FreelistType: bbolt.FreelistMapType, MaxSize: int(l.cfg.MaxBytes), NoStatistics: true,
 		OpenFile: func(name string, flag int, perm os.FileMode) (_ *os.File, err error) {
 			file, err = os.OpenFile(name, flag, perm)
 			return file, err
@@ -147,14 +132,10 @@ func (l *Ledger) create() error {
 		version := binary.LittleEndian.AppendUint32(nil, format)
 		return btx.Bucket(bucketFormat).Put(keyVersion, seal(bucketFormat, noPartition, keyVersion, version))
 	})
-	if err != nil || runtime.GOOS == "windows" { // which can't sync folders, and need not
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(l.path))
 	if err != nil {
 		return err
 	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return disk.System().SyncDir(filepath.Dir(l.path))
 }
 
 // guard runs fn, which uses bbolt, and turns into ErrCorrupt what a damaged file can make of it: a panic, or an access
