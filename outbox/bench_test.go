@@ -2,6 +2,7 @@ package outbox
 
 import (
 	"fmt"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -105,6 +106,10 @@ func BenchmarkRecover(b *testing.B) {
 			b.Fatalf("%+v", f)
 		}
 		b.StopTimer()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		b.ReportMetric(float64(m.HeapAlloc)/pending, "heap-B/call")
 		if err := again.Close(); err != nil {
 			b.Fatal(err)
 		}
