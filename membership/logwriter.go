@@ -44,8 +44,18 @@ func (w *logWriter) Write(line []byte) (int, error) {
 		}
 	}
 	text = bytes.TrimPrefix(bytes.TrimSpace(text), []byte("memberlist: "))
+	if routine(text) {
+		level = zerolog.DebugLevel
+	}
 	w.log.WithLevel(level).Str("from", "gossip").Msg(string(text))
 	return len(line), nil
+}
+
+// routine reports whether a line tells of what happens whenever a node comes back under its name:
+// others still spread the end of its former process, or what that said of itself. A refuted
+// suspicion is another matter, since this node was too slow then.
+func routine(text []byte) bool {
+	return bytes.HasPrefix(text, []byte("Refuting a dead ")) || bytes.HasPrefix(text, []byte("Refuting an alive "))
 }
 
 // throttle lets each key pass once per period.

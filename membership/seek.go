@@ -195,7 +195,9 @@ func (s *seeker) round(ctx context.Context) error {
 	if failed = append(failed, refused...); len(failed) > 0 {
 		return failed
 	}
-	c.log.Info().Msg("every seed is this node itself: it founds the cluster")
+	if s.found.IsZero() { // later rounds only look whether others have come back
+		c.log.Info().Msg("every seed is this node itself: it founds the cluster")
+	}
 	return nil
 }
 

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"slices"
 	"time"
@@ -36,6 +37,7 @@ type (
 	// PingReply is how a node is.
 	PingReply struct {
 		Node        string `json:"node"`
+		Boot        string `json:"boot"` // of its process, 16 hex digits
 		Cluster     string `json:"cluster"`
 		Ready       bool   `json:"ready"`
 		Why         string `json:"why,omitempty"` // not ready: what it waits for
@@ -63,7 +65,7 @@ type (
 		Name        string  `json:"name"`
 		Addr        string  `json:"addr"`
 		State       string  `json:"state"`   // alive, suspect, dead or left
-		Serving     string  `json:"serving"` // what it says itself: joining, serving or draining
+		Serving     string  `json:"serving"` // what it says itself: joining, serving or draining; empty: dead or left
 		Zone        string  `json:"zone"`
 		Weight      float64 `json:"weight"`
 		Share       float64 `json:"share"` // of all partitions, 0 to 1
@@ -121,7 +123,7 @@ func (n *Node) registerBuiltins() {
 func (n *Node) ping(context.Context, *PingRequest) (*PingReply, error) {
 	v := n.view.Load()
 	reply := &PingReply{
-		Node: n.cfg.Name, Cluster: n.cfg.Cluster, Ready: v.ready, Members: len(v.members.Members),
+		Node: n.cfg.Name, Boot: fmt.Sprintf("%016x", n.boot), Cluster: n.cfg.Cluster, Ready: v.ready, Members: len(v.members.Members),
 		Owners: v.table.Len(), Fingerprint: v.table.Fingerprint().String(),
 	}
 	if !v.ready {
@@ -150,7 +152,7 @@ func (n *Node) listMembers(ctx context.Context, _ *MembersRequest) (*MembersRepl
 	reply := &MembersReply{Members: make([]MemberInfo, 0, len(known))}
 	for _, m := range known {
 		one := MemberInfo{
-			Name: m.Name, Addr: m.Addr.String(), State: m.Health.String(), Serving: m.State.String(),
+			Name: m.Name, Addr: m.Addr.String(), State: m.Health.String(),
 			Zone: m.Zone, Weight: m.Weight, Incarnation: m.Incarnation, Boot: m.Boot,
 			AgeSeconds: time.Since(membership.BootTime(m.Boot)).Seconds(),
 		}
@@ -158,7 +160,7 @@ func (n *Node) listMembers(ctx context.Context, _ *MembersRequest) (*MembersRepl
 			one.Identity = p.proof.String()
 		}
 		if m.Health == membership.HealthAlive || m.Health == membership.HealthSuspect {
-			one.Share = shares[m.Name]
+			one.Serving, one.Share = m.State.String(), shares[m.Name]
 		}
 		reply.Members = append(reply.Members, one)
 	}

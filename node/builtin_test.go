@@ -20,6 +20,8 @@ func TestPing(t *testing.T) {
 			Node: r.Peer, Cluster: l.name, Ready: true, Members: 2, Owners: 2,
 			Fingerprint: nodes[0].Table().Fingerprint().String(),
 		}
+		i := slices.IndexFunc(nodes, func(n *Node) bool { return n.Name() == r.Peer })
+		want.Boot = fmt.Sprintf("%016x", nodes[i].boot)
 		if *r.Reply != want {
 			t.Errorf("%s answers %+v, want %+v", r.Peer, *r.Reply, want)
 		}

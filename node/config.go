@@ -41,7 +41,8 @@ type Config struct {
 	// Cluster keeps clusters apart that can reach each other. Empty:
 	// DefaultCluster.
 	Cluster string
-	// Bind is the "ip:port" to listen on, TCP and UDP; port 0 takes any.
+	// Bind is the "ip:port" to listen on, TCP and UDP, or "host:port" with a name of this host;
+	// port 0 takes any.
 	// Empty: DefaultBind.
 	Bind string
 	// Advertise is the "ip:port" where others reach this node. Empty: the

@@ -52,7 +52,7 @@ func (n *Node) holdLocked(old, next *view) []*held {
 		h.waiting[hook] = time.AfterFunc(hook.hold, func() {
 			if h.release(hook) {
 				n.stats.add(HoldTimeouts)
-				n.log.Warn().Dur("hold", hook.hold).Int("partitions", len(gained)).
+				n.log.Warn().Int64("hold_ms", hook.hold.Milliseconds()).Int("partitions", len(gained)).
 					Msg("an ownership hook takes too long: serving what was gained without it")
 			}
 		})

@@ -256,7 +256,7 @@ func TestTLSConfig(t *testing.T) {
 	}{
 		"no gossip key":           {Config{Name: "a", TLS: p.of("a")}, ErrConfig, "--insecure-gossip"},
 		"another name":            {Config{Name: "a", TLS: p.of("b"), GossipKey: key}, transport.ErrCertificateName, `"a"`},
-		"a client's certificate":  {Config{Name: "a", TLS: p.client(), GossipKey: key}, transport.ErrCertificateName, `"a"`},
+		"a client's certificate":  {Config{Name: "a", TLS: p.client(), GossipKey: key}, transport.ErrCertificateName, `it is that of the client "cli", which no node can use; want one of the node "a"`},
 		"none, and that is meant": {Config{Name: "a", TLS: p.of("a"), InsecureGossip: true}, nil, ""},
 	} {
 		n, err := New(c.cfg)

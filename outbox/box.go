@@ -142,6 +142,12 @@ const (
 	ledgerFile = "ledger.db"
 )
 
+// IsDir reports whether dir holds an outbox: Open has made one there.
+func IsDir(dir string) bool {
+	info, err := os.Stat(filepath.Join(dir, logDir))
+	return err == nil && info.IsDir()
+}
+
 func (b *Box) randomID() uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -167,7 +173,7 @@ func (b *Box) recovered(r *replay, found *redo.Recovery) error {
 func (b *Box) tellRecovery() {
 	f := &b.found
 	e := b.cfg.Logger.Info().Str("dir", b.dir).Int("pending", f.Pending).Int("dead", f.Dead).Int("records", f.Records).
-		Int64("log_bytes", f.Bytes).Str("from", fmt.Sprint(f.From)).Str("to", fmt.Sprint(f.End)).Dur("took", f.Took)
+		Int64("log_bytes", f.Bytes).Str("from", fmt.Sprint(f.From)).Str("to", fmt.Sprint(f.End)).Int64("took_ms", f.Took.Milliseconds())
 	if f.Cut > 0 {
 		e = e.Int64("cut_bytes", f.Cut)
 	}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
+	"strconv"
 	"sync"
 	"time"
 )
@@ -71,19 +73,41 @@ type Port struct {
 // number that TCP got may be taken in UDP.
 const portTries = 16
 
-// OpenPort opens addr ("ip:port"; port 0 takes any free one) in TCP and UDP.
-// The error names the address, and what to do when it is taken.
+// OpenPort opens addr in TCP and UDP: "ip:port", or "host:port" with a name of this host, whose
+// first address counts, IPv4 before IPv6. Port 0 takes any free one. The error names the address,
+// and what to do when it is taken.
 func OpenPort(ctx context.Context, network Network, addr string) (*Port, error) {
-	want, err := netip.ParseAddrPort(addr)
+	want, err := bindAddr(ctx, network, addr)
 	if err != nil {
-		return nil, fmt.Errorf("bind address %q: want ip:port, such as 127.0.0.1:7101", addr)
+		return nil, fmt.Errorf("bind address %q: %w", addr, err)
 	}
 	for try := 1; ; try++ {
-		p, err := openBoth(ctx, network, addr)
+		p, err := openBoth(ctx, network, want.String())
 		if err == nil || want.Port() != 0 || try == portTries {
 			return p, err
 		}
 	}
+}
+
+// bindAddr is the address that addr means.
+func bindAddr(ctx context.Context, network Network, addr string) (netip.AddrPort, error) {
+	if literal, err := netip.ParseAddrPort(addr); err == nil {
+		return literal, nil
+	}
+	host, text, err := net.SplitHostPort(addr)
+	port, portErr := strconv.ParseUint(text, 10, 16)
+	if err != nil || portErr != nil || host == "" {
+		return netip.AddrPort{}, errors.New("want ip:port or host:port, such as 127.0.0.1:7101")
+	}
+	ips, err := network.Resolve(ctx, host)
+	if err != nil {
+		return netip.AddrPort{}, err
+	}
+	if len(ips) == 0 {
+		return netip.AddrPort{}, errors.New("the name has no address")
+	}
+	first := slices.IndexFunc(ips, netip.Addr.Is4)
+	return netip.AddrPortFrom(ips[max(first, 0)], uint16(port)), nil
 }
 
 func openBoth(ctx context.Context, network Network, addr string) (*Port, error) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -69,13 +70,35 @@ func TestPortTaken(t *testing.T) {
 		_ = pc.Close()
 		_ = openPort(l, l.net, addr).Close() // the failed try had let TCP go again
 	})
-	for _, addr := range []string{"", "localhost:1", "127.0.0.1", "127.0.0.1:99999", ":7101"} {
+	for _, addr := range []string{"", "localhost", "localhost:x", "127.0.0.1", "127.0.0.1:99999", ":7101"} {
 		_, err := OpenPort(ctx, System(), addr)
 		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%q", addr)) || !strings.Contains(err.Error(), "ip:port") {
 			t.Errorf("%q: %v", addr, err)
 		}
 	}
 }
+
+// A name of this host is as good as its address.
+func TestPortByName(t *testing.T) {
+	p, err := OpenPort(t.Context(), System(), "localhost:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !p.Addr().Addr().IsLoopback() || p.Addr().Port() == 0 {
+		t.Errorf("localhost:0 is bound as %v", p.Addr())
+	}
+	if err := p.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := OpenPort(t.Context(), nowhere{System()}, "mesh.test:7101"); err == nil || !strings.Contains(err.Error(), `"mesh.test:7101": the name has no address`) {
+		t.Errorf("a name without addresses: %v", err)
+	}
+}
+
+// nowhere is a network whose names have no addresses.
+type nowhere struct{ Network }
+
+func (nowhere) Resolve(context.Context, string) ([]netip.Addr, error) { return nil, nil }
 
 // takenUDP is a network where the UDP half of the first ports is taken.
 type takenUDP struct {

@@ -116,10 +116,15 @@ func (t *TLS) bind(name string) error {
 
 // isNode tells whether a certificate is that of the node called name.
 func isNode(leaf *x509.Certificate, name string) error {
-	if names := certs.Names(leaf); !slices.Contains(names, name) {
-		return fmt.Errorf("%w: it names %.256q, not %q", ErrCertificateName, names, name)
+	names := certs.Names(leaf)
+	switch {
+	case slices.Contains(names, name):
+		return forNodes(leaf)
+	case len(names) == 0:
+		return fmt.Errorf("%w: it is that of the client %.128q, which no node can use; want one of the node %q",
+			ErrCertificateName, leaf.Subject.CommonName, name)
 	}
-	return forNodes(leaf)
+	return fmt.Errorf("%w: it names %.256q, not %q", ErrCertificateName, names, name)
 }
 
 // forNodes tells whether a certificate may be used at both ends of a

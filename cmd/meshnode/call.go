@@ -108,7 +108,7 @@ func newCall(a *app) *cobra.Command {
 	}
 	a.addrFlag(cmd, anyAddr)
 	flagOf(cmd, &f.timeout, "timeout", "t", "5s", "`time` that the call may take", parseTimeout)
-	flags.VarP(&list{&f.meta, checkPair}, "meta", "m", "metadata `key=value` to send along; may be repeated")
+	flags.VarP(&list{items: &f.meta, check: checkPair}, "meta", "m", "metadata `key=value` to send along; may be repeated")
 	flags.BoolVar(&f.idempotent, "idempotent", false, "the call may be executed twice: try it again when its outcome is unknown")
 	f.policy.add(cmd)
 	flags.BoolVar(&f.durable, "durable", false, "have it on the disk of the node at --addr first: it is made whatever crashes")

@@ -251,7 +251,7 @@ func (a *app) printIssued(f *certFlags, all []issued, caCert string) error {
 		lines = append(lines, "Next, ask a node:", "  meshnode members "+files)
 	} else {
 		lines = append(lines,
-			"Next, a gossip key ('meshnode keygen > gossip.key', one for all nodes), and the node:",
+			"Next, a gossip key ('meshnode keygen --out gossip.key', one for all nodes), and the node:",
 			fmt.Sprintf("  meshnode run --name %s --gossip-key @gossip.key %s", quoted(first.Name), files))
 	}
 	return a.printLines(lines...)

@@ -9,7 +9,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/meshnode/meshnode/membership"
 	"github.com/meshnode/meshnode/node"
 	"github.com/meshnode/meshnode/rpc"
 )
@@ -50,6 +52,7 @@ func TestCommands(t *testing.T) {
 	serveTestMethods(nodes)
 	t.Setenv(envName("addr"), nodes[1].Addr().String())
 	t.Run("members", func(t *testing.T) { testMembers(t, nodes) })
+	t.Run("health", func(t *testing.T) { testHealth(t, nodes) })
 	t.Run("owner", func(t *testing.T) { testOwner(t, nodes) })
 	t.Run("call", func(t *testing.T) { testCall(t, nodes) })
 	t.Run("call all", testCallAll)
@@ -86,11 +89,64 @@ func testMembers(t *testing.T, nodes []*node.Node) {
 	if share < 0.9999 || share > 1.0001 {
 		t.Errorf("shares add up to %v", share)
 	}
-	text := succeeds(t, "members")
-	for _, want := range append([]string{"NAME", "STATE", "SHARE", "INCARNATION"}, nodes[2].Addr().String()) {
-		if !strings.Contains(text, want) {
-			t.Errorf("the table lacks %q:\n%s", want, text)
+	text, wide := succeeds(t, "members"), succeeds(t, "members", "--wide")
+	for _, want := range append([]string{"NAME", "STATE", "SHARE"}, nodes[2].Addr().String()) {
+		if !strings.Contains(text, want) || !strings.Contains(wide, want) {
+			t.Errorf("a table lacks %q:\n%s\n%s", want, text, wide)
 		}
+	}
+	for _, want := range []string{"INCARNATION", "BOOT", members[0]["boot"].(string)} {
+		if strings.Contains(text, want) || !strings.Contains(wide, want) {
+			t.Errorf("%q is for --wide alone:\n%s\n%s", want, text, wide)
+		}
+	}
+}
+
+// Eighty columns hold what is shown of members with names of usual length, TLS included.
+func TestMembersTable(t *testing.T) {
+	members := []node.MemberInfo{
+		{Name: "checkout-12", Addr: "10.200.100.12:7101", State: stateSuspect, Serving: "draining", Zone: "eu-1a", Weight: 1.5, Share: 0.25, AgeSeconds: 86400},
+		{Name: "checkout-13", Addr: "10.200.100.13:7101", State: stateDead, Weight: 1, AgeSeconds: 7},
+	}
+	lines := membersTable(members, false).lines()
+	for _, line := range lines {
+		if len(line) > 80 {
+			t.Errorf("%d columns: %s", len(line), line)
+		}
+	}
+	if got := strings.Join(strings.Fields(lines[2]), " "); got != "checkout-13 10.200.100.13:7101 dead - - 1 0.0% -" {
+		t.Errorf("a dead member is shown as %q", got)
+	}
+	members[0].Identity = "proven"
+	if lines := membersTable(members, false).lines(); !strings.HasSuffix(lines[0], "IDENTITY") || !strings.HasSuffix(lines[1], "proven") {
+		t.Errorf("with identities:\n%s", strings.Join(lines, "\n"))
+	}
+}
+
+func testHealth(t *testing.T, nodes []*node.Node) {
+	if out := succeeds(t, "health", "--ready"); !strings.HasPrefix(out, "n2 is ready: it sees 3 members, of whom 3 own keys") {
+		t.Errorf("health says %q", out)
+	}
+	if got := decoded[node.PingReply](t, succeeds(t, "health", "-o", "json")); got.Node != "n2" || !got.Ready || got.Members != 3 {
+		t.Errorf("health -o json says %+v", got)
+	}
+	lonely, err := node.New(node.Config{Name: "lonely", Cluster: "l", Profile: membership.Local, Expect: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = lonely.Run(t.Context()) }()
+	defer lonely.Close()
+	waitFor(t, func() bool { return lonely.Addr().IsValid() })
+	at := func(args ...string) []string { return append(args, "--addr", lonely.Addr().String()) }
+	if out := succeeds(t, at("health")...); !strings.HasPrefix(out, "lonely answers and is not ready: ") {
+		t.Errorf("health says %q", out)
+	}
+	r := program(t, "", at("health", "--ready")...)
+	if r.status != exitFailure || r.out != "" || !strings.HasPrefix(r.errOut, "meshnode health: lonely is not ready: ") {
+		t.Errorf("not ready it ended with %d: %q, %q", r.status, r.out, r.errOut)
+	}
+	if r := program(t, "", "health", "--addr", "127.0.0.1:1"); r.status != exitFailure {
+		t.Errorf("without a node it ended with %d: %q", r.status, r.errOut)
 	}
 }
 
@@ -287,9 +343,13 @@ func testLeave(t *testing.T, nodes []*node.Node) {
 	}
 	<-leaver.Done()
 	waitFor(t, func() bool { return nodes[0].Table().Len() == 2 && nodes[1].Table().Len() == 2 })
-	out := succeeds(t, "leave", "--addr", nodes[0].Addr().String(), "-o", "json")
+	out := succeeds(t, "leave", "--addr", nodes[0].Addr().String(), "--wait", "-o", "json")
 	if got := decoded[node.LeaveReply](t, out); got.Node != "n1" {
 		t.Errorf("leave printed %q", out)
 	}
-	<-nodes[0].Done()
+	select {
+	case <-nodes[0].Done():
+	case <-time.After(time.Second): // its port is closed a moment before it has stopped
+		t.Error("leave --wait returned before the node had stopped")
+	}
 }

@@ -1,13 +1,22 @@
 // Command meshnode runs a node of the mesh, and asks and uses nodes that run.
 //
-//	meshnode run      runs one node until it is told to stop
-//	meshnode dev      runs a cluster of processes on this machine
-//	meshnode members  lists the members that a node knows
-//	meshnode owner    tells who owns keys
-//	meshnode call     calls a method, JSON in and JSON out
-//	meshnode route    routes every line of a file as a key
-//	meshnode leave    makes a node leave
-//	meshnode keygen   makes a gossip key
+//	meshnode run         runs one node until it is told to stop
+//	meshnode dev         runs a cluster of processes on this machine
+//	meshnode sim         runs a whole mesh in virtual time, with faults
+//	meshnode members     lists the members that a node knows
+//	meshnode health      says by its exit status whether a node is well
+//	meshnode owner       shows who owns keys
+//	meshnode explain     asks every member where a key belongs
+//	meshnode ring        shows how keys are divided, and what the last changes moved
+//	meshnode call        calls a method, JSON in and JSON out
+//	meshnode route       routes every line of a file as a key
+//	meshnode outbox      shows durable calls, and decides about dead letters
+//	meshnode stats       shows what a node has counted
+//	meshnode leave       makes a node leave
+//	meshnode cert        makes certificates for TLS
+//	meshnode keygen      makes a gossip key
+//	meshnode version     prints the version
+//	meshnode completion  prints completions for shells
 //
 // All of it is made of package node: a program that embeds a node can do the
 // same. Any node's port takes the commands, over the mesh protocol itself.

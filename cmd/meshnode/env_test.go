@@ -30,7 +30,7 @@ func (s *sample) command() *cobra.Command {
 	cmd := &cobra.Command{Use: "sample"}
 	flagOf(cmd, &s.weight, "weight", "", "1", "", parseWeight)
 	flagOf(cmd, &s.timeout, "timeout", "", "5s", "", parseTimeout)
-	cmd.Flags().Var(&list{&s.join, checkSeed}, "join", "")
+	cmd.Flags().Var(&list{items: &s.join, check: checkSeed, commas: true}, "join", "")
 	cmd.Flags().BoolVar(&s.on, "on", false, "")
 	cmd.Flags().StringVar(&s.a, "a", "", "")
 	cmd.Flags().StringVar(&s.b, "b", "", "")
@@ -57,6 +57,9 @@ func TestEnvironment(t *testing.T) {
 		}},
 		{"a flag wins", map[string]string{"WEIGHT": "2", "JOIN": "a:1"}, []string{"--weight", "3", "--join", "c:3", "--join", "d:4"}, func(s *sample) bool {
 			return s.weight == 3 && slices.Equal(s.join, []string{"c:3", "d:4"})
+		}},
+		{"a flag with commas", nil, []string{"--join", "a:1, b:2", "--join=c:3"}, func(s *sample) bool {
+			return slices.Equal(s.join, []string{"a:1", "b:2", "c:3"})
 		}},
 		{"a flag wins over its rival's variable", map[string]string{"A": "x"}, []string{"--b", "y"}, func(s *sample) bool {
 			return s.a == "" && s.b == "y"

@@ -74,19 +74,36 @@ func wantOneOf(choices []string) error {
 	return fmt.Errorf("want %s or %s", strings.Join(choices[:last], ", "), choices[last])
 }
 
-// list is a flag that may be given several times.
+// list is a flag that may be given several times. Its variable separates items by commas, and
+// so does the flag if no item can hold one.
 type list struct {
-	items *[]string
-	check func(item string) error
+	items  *[]string
+	check  func(item string) error
+	commas bool // items never hold a comma
 }
 
-// Set implements pflag.Value.
+// Set implements pflag.Value. It takes all of text or nothing.
 func (l *list) Set(text string) error {
-	if err := l.check(text); err != nil {
-		return err
+	items := []string{text}
+	if l.commas {
+		items = splitList(text)
 	}
-	*l.items = append(*l.items, text)
+	for _, item := range items {
+		if err := l.check(item); err != nil {
+			return err
+		}
+	}
+	*l.items = append(*l.items, items...)
 	return nil
+}
+
+// splitList splits at commas. Blanks around items do not count.
+func splitList(text string) []string {
+	items := strings.Split(text, ",")
+	for i, item := range items {
+		items[i] = strings.TrimSpace(item)
+	}
+	return items
 }
 
 // String implements pflag.Value.
@@ -124,12 +141,28 @@ func checkPair(text string) error {
 	return nil
 }
 
-// parseBind reads "ip:port"; port 0 takes a free one.
+// errBind says what --bind takes.
+var errBind = errors.New("want ip:port or a name of this host, such as 127.0.0.1:7101 or localhost:7101 (port 0: any free one)")
+
+// parseBind reads "host:port" without asking who host is. Port 0 takes a free one.
 func parseBind(text string) (string, error) {
-	if _, err := netip.ParseAddrPort(text); err != nil {
-		return "", errors.New("want ip:port, such as 127.0.0.1:7101 (port 0: any free one)")
+	host, port, err := net.SplitHostPort(text)
+	if err != nil || host == "" {
+		return "", errBind
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return "", errBind
+	}
+	if _, err := netip.ParseAddr(host); err != nil && !nameLike(host) {
+		return "", errBind
 	}
 	return text, nil
+}
+
+// nameLike reports whether text can be a host's name. What looks like an IP address is none.
+func nameLike(text string) bool {
+	seed, err := membership.ParseSeed(text + ":1")
+	return err == nil && seed.Host == text && strings.Trim(text, "0123456789.") != ""
 }
 
 // parseHostPort reads "host:port" without asking who host is.

@@ -3,12 +3,16 @@ package main
 import (
 	"bytes"
 	"encoding/base64"
+	"os"
+	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/spf13/pflag"
 
+	"github.com/meshnode/meshnode/membership"
 	"github.com/meshnode/meshnode/node"
 )
 
@@ -53,7 +57,7 @@ func TestHelp(t *testing.T) {
 	slices.Sort(names)
 	want := []string{
 		"call", "cert", "cert ca", "cert issue", "completion", "dev",
-		"explain", "keygen", "leave", "members",
+		"explain", "health", "keygen", "leave", "members",
 		"outbox", "outbox drop", "outbox list", "outbox retry", "outbox show", "outbox status", "owner", "ring", "route", "run",
 		"sim", "sim compare", "sim fuzz", "sim init", "sim list", "stats", "version",
 	}
@@ -100,6 +104,45 @@ func TestKeygen(t *testing.T) {
 	}
 	if r := decoded[struct{ Key string }](t, succeeds(t, "keygen", "-o", "json")); len(r.Key) != 44 || seen[r.Key] {
 		t.Errorf("keygen -o json gave %+v", r)
+	}
+}
+
+// A key in a file is for its owner's eyes alone, and never replaces another unasked.
+func TestKeygenFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "gossip.key")
+	read := func() string {
+		t.Helper()
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := membership.ParseKey(string(text)); err != nil {
+			t.Errorf("the file holds %q: %v", text, err)
+		}
+		info, err := os.Stat(file)
+		if err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o600 {
+			t.Errorf("the file's mode is %v, %v; want 0600", info.Mode(), err)
+		}
+		return string(text)
+	}
+	out := succeeds(t, "keygen", "--out", file)
+	first := read()
+	if strings.Contains(out, strings.TrimSpace(first)) || !strings.Contains(out, "--gossip-key @"+file) {
+		t.Errorf("it says %q", out)
+	}
+	r := program(t, "", "keygen", "--out", file)
+	if r.status != exitFailure || !strings.Contains(r.errOut, "--force") || read() != first {
+		t.Errorf("over a file it ended with %d: %q", r.status, r.errOut)
+	}
+	if err := os.Chmod(file, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	got := decoded[keyJSON](t, succeeds(t, "keygen", "--out", file, "--force", "--bytes", "16", "-o", "json"))
+	if got != (keyJSON{File: file, Bytes: 16}) || read() == first {
+		t.Errorf("with --force it says %+v", got)
+	}
+	if r := program(t, "", "keygen", "--out", filepath.Join(file, "x")); r.status != exitFailure {
+		t.Errorf("below a file it ended with %d", r.status)
 	}
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
@@ -16,21 +17,27 @@ STATE is what the cluster thinks of a member: alive, suspect (it missed a probe
 and has yet to answer), dead or left. SERVING is what the member says itself:
 joining, serving, draining, or standby (an observer, or an application that
 cannot serve now); only those who serve own keys. SHARE is the fraction of the
-key space that it owns by the asked node's table. A member that comes back has
-another BOOT. With TLS, IDENTITY is whether it has proved to the asked node who
-it is: proven, pending or refused; only who is proven owns keys.`
+key space that it owns by the asked node's table. With TLS, IDENTITY is whether it
+has proved to the asked node who it is: proven, pending or refused; only a proven
+member owns keys.
+
+--wide adds INCARNATION, which grows when a member refutes a suspicion or changes
+what it says of itself, and BOOT, another one for each process.`
 
 func newMembers(a *app) *cobra.Command {
+	var wide bool
 	cmd := &cobra.Command{
 		Use:   "members",
 		Short: "List the members that a node knows",
 		Long:  membersLong,
 		Example: `  meshnode members
+  meshnode members --wide
   meshnode members --addr 10.0.0.7:7101 -o json | jq -r '.[] | select(.state == "alive") | .name'`,
 		Args: noArgs,
-		RunE: action(func(ctx context.Context, _ *cobra.Command, _ []string) error { return a.members(ctx) }),
+		RunE: action(func(ctx context.Context, _ *cobra.Command, _ []string) error { return a.members(ctx, wide) }),
 	}
 	a.addrFlag(cmd, anyAddr)
+	cmd.Flags().BoolVarP(&wide, "wide", "w", false, "show incarnation and boot id too")
 	a.outputFlag(cmd)
 	return cmd
 }
@@ -50,7 +57,7 @@ func membersJSON(members []node.MemberInfo) []memberJSON {
 	return all
 }
 
-func (a *app) members(ctx context.Context) error {
+func (a *app) members(ctx context.Context, wide bool) error {
 	c, err := a.dial(ctx)
 	if err != nil {
 		return err
@@ -63,19 +70,36 @@ func (a *app) members(ctx context.Context) error {
 	if a.json() {
 		return a.printJSON(membersJSON(reply.Members))
 	}
-	return a.printLines(membersTable(reply.Members).lines()...)
+	return a.printLines(membersTable(reply.Members, wide).lines()...)
 }
 
-func membersTable(members []node.MemberInfo) *table {
-	t := newTable("NAME", "ADDRESS", "STATE", "SERVING", "ZONE", ">WEIGHT", ">SHARE", ">INCARNATION", "BOOT", ">AGE", "IDENTITY")
+// membersTable lays members out. Columns that are empty for all are left out.
+func membersTable(members []node.MemberInfo, wide bool) *table {
+	heads := []string{"NAME", "ADDRESS", "STATE", "SERVING", "ZONE", ">WEIGHT", ">SHARE", ">AGE"}
+	if wide {
+		heads = append(heads, ">INCARNATION", "BOOT")
+	}
+	identities := slices.ContainsFunc(members, func(m node.MemberInfo) bool { return m.Identity != "" })
+	if identities {
+		heads = append(heads, "IDENTITY")
+	}
+	t := newTable(heads...)
 	for _, m := range members {
 		since := age(m.AgeSeconds)
 		if m.State == stateDead || m.State == stateLeft {
 			since = "-"
 		}
-		t.add(m.Name, m.Addr, m.State, m.Serving, dash(oneLine(m.Zone)),
-			strconv.FormatFloat(m.Weight, 'f', -1, 64), percent(m.Share),
-			strconv.FormatUint(uint64(m.Incarnation), 10), bootText(m.Boot), since, dash(m.Identity))
+		row := []string{
+			m.Name, m.Addr, m.State, dash(m.Serving), dash(oneLine(m.Zone)),
+			strconv.FormatFloat(m.Weight, 'f', -1, 64), percent(m.Share), since,
+		}
+		if wide {
+			row = append(row, strconv.FormatUint(uint64(m.Incarnation), 10), bootText(m.Boot))
+		}
+		if identities {
+			row = append(row, dash(m.Identity))
+		}
+		t.add(row...)
 	}
 	return t
 }

@@ -56,7 +56,7 @@ func newOutbox(a *app) *cobra.Command {
 			defer func() { err = errors.Join(err, v.close()) }()
 			return body(ctx, v, args)
 		})}
-		one.Flags().StringVarP(&f.dir, "dir", "d", "", "the data `directory` of a node, instead of --addr")
+		one.Flags().StringVarP(&f.dir, "dir", "d", "", "read the data `directory` of a node, or an outbox that a program keeps, instead of asking --addr")
 		a.addrFlag(one, "ask the node at `host:port`")
 		a.outputFlag(one)
 		cmd.AddCommand(one)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -53,7 +54,13 @@ func TestOutbox(t *testing.T) {
 	if text := succeeds(t, "outbox", "status", "--dir", dir); !strings.Contains(text, "dead letters") || strings.Contains(text, "partitions held") {
 		t.Errorf("%s", text)
 	}
-	succeeds(t, "outbox", "drop", late, "--dir", dir)
+	if r := program(t, "", "outbox", "drop", late, "--dir", filepath.Dir(dir)); r.status != exitFailure || !strings.Contains(r.errOut, "no outbox there") {
+		t.Errorf("drop in a directory without an outbox: %+v", r)
+	}
+	if _, err := os.Stat(filepath.Join(filepath.Dir(dir), outboxDir)); err == nil {
+		t.Error("looking for an outbox has made one")
+	}
+	succeeds(t, "outbox", "drop", late, "--dir", filepath.Join(dir, outboxDir)) // the outbox itself will do
 	if list := decoded[[]outbox.Letter](t, succeeds(t, "outbox", "list", "--dir", dir, "-o", "json")); len(list) != 1 || list[0].ID != "one" {
 		t.Errorf("%+v", list)
 	}

@@ -31,7 +31,11 @@ func (a *app) viewBox(ctx context.Context, f *outboxFlags, writes bool) (boxView
 		}
 		return &remoteBox{c: c, addr: a.addr}, nil
 	}
-	box, err := outbox.Open(filepath.Join(f.dir, outboxDir), outbox.Config{ReadOnly: !writes})
+	dir, err := boxIn(f.dir)
+	if err != nil {
+		return nil, err
+	}
+	box, err := outbox.Open(dir, outbox.Config{ReadOnly: !writes})
 	if errors.Is(err, outbox.ErrInUse) {
 		return nil, failf(rpc.FailedPrecondition, "%v: ask the process itself with --addr, or stop it", err)
 	}
@@ -39,6 +43,18 @@ func (a *app) viewBox(ctx context.Context, f *outboxFlags, writes bool) (boxView
 		return nil, err
 	}
 	return &localBox{box}, nil
+}
+
+// boxIn returns where the outbox is that --dir means: in the data directory of a node of the
+// daemon, or, for one of a program that embeds a node, dir itself.
+func boxIn(dir string) (string, error) {
+	below := filepath.Join(dir, outboxDir)
+	for _, place := range []string{below, dir} {
+		if outbox.IsDir(place) {
+			return place, nil
+		}
+	}
+	return "", failf(rpc.NotFound, "--dir %s: no outbox there, nor in %s; want the --data-dir of a node, or the directory that a program has given to outbox.Open", dir, below)
 }
 
 type localBox struct{ box *outbox.Box }

@@ -43,7 +43,7 @@ func newRoot(a *app) *cobra.Command {
 		}
 	}
 	add(groupRun, newRun(a), newDev(a), newSim(a))
-	add(groupUse, newMembers(a), newOwner(a), newExplain(a), newRing(a), newCall(a), newRoute(a), newOutbox(a), newStats(a), newLeave(a))
+	add(groupUse, newMembers(a), newHealth(a), newOwner(a), newExplain(a), newRing(a), newCall(a), newRoute(a), newOutbox(a), newStats(a), newLeave(a))
 	add(groupOther, newCert(a), newKeygen(a), newVersion(a), newCompletion(a))
 	root.SetHelpCommand(newHelp(a))
 	root.SetHelpCommandGroupID(groupOther)

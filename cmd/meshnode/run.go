@@ -83,11 +83,11 @@ func newRun(a *app) *cobra.Command {
 	}
 	c, flags := &f.node, cmd.Flags()
 	flags.StringVarP(&c.Name, "name", "n", "", "`name` of the node, unique in its cluster; without it, that of --data-dir, else the host's name")
-	flagOf(cmd, &c.Bind, "bind", "b", defaultAddr, "listen on `ip:port`, in TCP and UDP; port 0 takes a free one", parseBind)
+	flagOf(cmd, &c.Bind, "bind", "b", defaultAddr, "listen on `ip:port`, in TCP and UDP, or on a name of this host; port 0 takes a free one", parseBind)
 	flagOf(cmd, &f.advertise, "advertise", "", "",
 		"`host:port` where others reach this node; without it, the bound address or, if that is 0.0.0.0, this host's first one", parseHostPort)
-	flags.VarP(&list{&c.Seeds, checkSeed}, "join", "j",
-		"join by the member at `host:port`, or by all that dns+host:port stands for; may be repeated")
+	flags.VarP(&list{items: &c.Seeds, check: checkSeed, commas: true}, "join", "j",
+		"join by the member at `host:port`, or by all that dns+host:port stands for; several with commas, or the flag again")
 	flags.StringVarP(&c.Cluster, "cluster", "c", node.DefaultCluster, "`name` of the cluster; others are refused")
 	flags.StringVarP(&f.dataDir, "data-dir", "d", "", "keep the node's identity, the peers it knew and durable calls in this `directory`, for its next start")
 	flagOf(cmd, &f.orphansAfter, "orphans-after", "", "0s",

@@ -38,7 +38,7 @@ func TestRun(t *testing.T) {
 	if err := os.WriteFile(key, []byte(succeeds(t, "keygen")), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	common := []string{"run", "--bind", "127.0.0.1:0", "--profile", "local", "--expect", "2", "--cluster", "c", "--gossip-key", "@" + key}
+	common := []string{"run", "--bind", "localhost:0", "--profile", "local", "--expect", "2", "--cluster", "c", "--gossip-key", "@" + key}
 	a := start(t, append(common, "--name", "a")...)
 	addr := a.running(t)
 	b := start(t, append(common, "--name", "b", "--join", addr, "--zone", "east", "--weight", "3", "--advertise", "localhost:0")...)

@@ -144,7 +144,8 @@ func verdict(r *scenario.Result) string {
 	case len(r.Checked) == 0:
 		return "no invariant was checked"
 	case len(never) > 0:
-		return fmt.Sprintf("%d of %d invariants held (%s); never looked at: %s", held, len(r.Checked), checked, list(never, 20))
+		return fmt.Sprintf("all %s held that this run could check (%s); nothing to check for: %s",
+			plural(held, "invariant", "invariants"), checked, list(never, 20))
 	case held == 1:
 		return fmt.Sprintf("the one invariant held (%s)", checked)
 	}

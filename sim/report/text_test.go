@@ -42,6 +42,19 @@ func text(t *testing.T, r *scenario.Result, columns int, styles ...report.Style)
 	return b.String()
 }
 
+// What a run had no occasion to check is told apart from what broke.
+func TestTextUnchecked(t *testing.T) {
+	r := splitBrain()
+	r.Checked[0].Times = 0
+	got := text(t, r, 200)
+	if want := "all 6 invariants held that this run could check"; !strings.Contains(got, want) {
+		t.Errorf("the verdict lacks %q:\n%s", want, got)
+	}
+	if want := "nothing to check for: " + r.Checked[0].Invariant; !strings.Contains(got, want) {
+		t.Errorf("the verdict lacks %q:\n%s", want, got)
+	}
+}
+
 func TestText(t *testing.T) {
 	golden(t, "held.txt", text(t, splitBrain(), 100))
 	golden(t, "broken.txt", text(t, brokenSplitBrain(), 80))
