@@ -103,7 +103,7 @@ func (j *judge) superseded(other netip.AddrPort, now time.Time) bool {
 	ctx, cancel := context.WithTimeout(c.ctx, c.tune.streamTimeout)
 	defer cancel()
 	targets, _ := c.resolve(ctx)
-	for _, m := range c.roster.snapshot() {
+	for _, m := range c.roster.members() {
 		targets = append(targets, target{addrs: []netip.AddrPort{m.Addr}})
 	}
 	j.rnd.Shuffle(len(targets), func(a, b int) { targets[a], targets[b] = targets[b], targets[a] })

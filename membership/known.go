@@ -72,7 +72,7 @@ func (s *seeker) targets(ctx context.Context) ([]target, SeedErrors) {
 	}
 	known := s.unmet(time.Now())
 	if s.found.IsZero() {
-		for _, m := range c.roster.snapshot() {
+		for _, m := range c.roster.members() {
 			known = append(slices.Clip(known), Known{Name: m.Name, Addr: m.Addr})
 		}
 	}

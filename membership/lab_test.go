@@ -334,14 +334,19 @@ func eventually(t testing.TB, within time.Duration, what string, cond func() boo
 	return time.Since(start)
 }
 
-// agree waits until all nodes see exactly the names.
+// agree waits until all nodes see exactly the names, and of the nodes themselves the
+// lives that are given: a former life has the same name.
 func agree(t testing.TB, within time.Duration, nodes []*labNode, names ...string) time.Duration {
 	t.Helper()
 	slices.Sort(names)
 	start := time.Now()
 	for _, n := range nodes {
 		eventually(t, within, fmt.Sprintf("%s sees %v", n.cfg.Name, names), func() bool {
-			return slices.Equal(n.Snapshot().Names(), names)
+			seen := n.Snapshot()
+			return slices.Equal(seen.Names(), names) && !slices.ContainsFunc(nodes, func(other *labNode) bool {
+				m, ok := seen.Find(other.cfg.Name)
+				return ok && m.Boot != other.cfg.Meta.Boot
+			})
 		})
 	}
 	return time.Since(start)

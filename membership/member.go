@@ -2,6 +2,7 @@ package membership
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -65,6 +66,12 @@ type Snapshot struct {
 	Self string
 	// Members are sorted by name, without duplicates.
 	Members []Member
+	// Digest identifies who the members are and what they say: equal members, boot ids
+	// and addresses included, have equal digests on every node, whatever the order in
+	// which the node heard of them. A table's fingerprint knows nothing of boots: it is
+	// the same before and after a restart, and Digest is not. Different members have
+	// equal digests with a probability of about 2^-64.
+	Digest uint64
 }
 
 // Find gives the member of a name, and whether there is one.
@@ -85,4 +92,35 @@ func (s *Snapshot) Names() []string {
 		names[i] = m.Name
 	}
 	return names
+}
+
+// fnvOffset and fnvPrime are those of FNV-1a with 64 bits.
+const (
+	fnvOffset = 14695981039346656037
+	fnvPrime  = 1099511628211
+)
+
+// digest returns a hash of all that the member says, and of its name and address: of
+// everything but what the node that asks thinks of it.
+func (m *Member) digest() uint64 {
+	h := uint64(fnvOffset)
+	for _, text := range [...]string{m.Name, m.Zone, string(m.Down)} {
+		for i := range len(text) {
+			h = (h ^ uint64(text[i])) * fnvPrime
+		}
+		h = (h ^ 0xff) * fnvPrime // no text holds it: where one ends counts
+	}
+	addr := m.Addr.Addr().As16()
+	for _, b := range addr {
+		h = (h ^ uint64(b)) * fnvPrime
+	}
+	numbers := [...]uint64{
+		uint64(m.Addr.Port()), math.Float64bits(m.Weight), uint64(m.State), m.Boot, uint64(m.Protocol),
+		uint64(m.Params.Partitions), uint64(m.Params.SlackPermille),
+	}
+	for _, n := range numbers {
+		h = (h ^ n) * fnvPrime
+		h ^= h >> 32 // products carry upwards only
+	}
+	return h
 }

@@ -109,11 +109,11 @@ func (c *Cluster) gather() []chan<- struct{} {
 // the new one or nil.
 func (c *Cluster) refresh() *Snapshot {
 	old := c.snap.Load()
-	members := c.roster.snapshot()
+	members, digest := c.roster.snapshot()
 	if old.Version > 0 && slices.Equal(old.Members, members) {
 		return nil
 	}
-	snap := &Snapshot{Version: old.Version + 1, Self: c.cfg.Name, Members: members}
+	snap := &Snapshot{Version: old.Version + 1, Self: c.cfg.Name, Members: members, Digest: digest}
 	c.snap.Store(snap)
 	return snap
 }

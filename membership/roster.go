@@ -28,12 +28,13 @@ type past struct {
 // that can be read without its locks.
 //
 // Invariant: sorted holds what live holds, by name; what a *Member points to never
-// changes.
+// changes; digest is the sum of the digests of those in live.
 type roster struct {
 	mu     sync.Mutex
 	live   map[string]*Member
 	sorted []*Member
 	past   map[string]past
+	digest uint64
 }
 
 func newRoster() *roster {
@@ -74,8 +75,10 @@ func (r *roster) set(m Member, now time.Time) {
 		if old := r.sorted[at]; old.Boot == m.Boot {
 			m.Since = old.Since
 		}
+		r.digest -= r.sorted[at].digest()
 		r.sorted[at] = &m
 	}
+	r.digest += m.digest()
 	r.live[m.Name] = &m
 	delete(r.past, m.Name)
 }
@@ -94,20 +97,27 @@ func (r *roster) end(name string, now time.Time) {
 		return
 	}
 	m := *r.sorted[at]
+	r.digest -= m.digest()
 	r.sorted = slices.Delete(r.sorted, at, at+1)
 	delete(r.live, name)
 	m.Since, m.Health = now, HealthDead
 	r.past[name] = past{Member: m}
 }
 
-// snapshot gives the live members sorted by name.
-func (r *roster) snapshot() []Member {
+// snapshot returns the live members sorted by name, and the digest of Snapshot.
+func (r *roster) snapshot() (members []Member, digest uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	members := make([]Member, len(r.sorted))
+	members = make([]Member, len(r.sorted))
 	for i, m := range r.sorted {
 		members[i] = *m
 	}
+	return members, r.digest
+}
+
+// members returns the live members sorted by name.
+func (r *roster) members() []Member {
+	members, _ := r.snapshot()
 	return members
 }
 

@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"net/netip"
 	"slices"
 	"testing"
 	"time"
@@ -52,7 +53,7 @@ func TestRosterSorted(t *testing.T) {
 }
 
 func checkRoster(t *rapid.T, r *roster, live map[string]Member) {
-	got := r.snapshot()
+	got := r.members()
 	names := make([]string, len(got))
 	for i, m := range got {
 		names[i] = m.Name
@@ -60,13 +61,18 @@ func checkRoster(t *rapid.T, r *roster, live map[string]Member) {
 	if len(got) != len(live) || len(r.live) != len(live) || !slices.IsSorted(names) {
 		t.Fatalf("names %q, %d live; want %d", names, len(r.live), len(live))
 	}
+	var digest uint64
 	for i, m := range got {
+		digest += m.digest()
 		if known, ok := r.get(m.Name); !ok || known != m || r.sorted[i] != r.live[m.Name] || m.Boot != live[m.Name].Boot {
 			t.Fatalf("%q at %d: %+v, want %+v", m.Name, i, m, live[m.Name])
 		}
 		if _, gone := r.past[m.Name]; gone {
 			t.Fatalf("%q is live and gone", m.Name)
 		}
+	}
+	if digest != r.digest {
+		t.Fatalf("digest %x, the members have %x", r.digest, digest)
 	}
 	if n := r.others("a"); n != len(live)-min(1, countOf(live, "a")) {
 		t.Fatalf("%d others of %d", n, len(live))
@@ -78,4 +84,36 @@ func countOf(live map[string]Member, name string) int {
 		return 1
 	}
 	return 0
+}
+
+// Digests tell everything apart that a member says, its boot id first of all.
+func TestDigest(t *testing.T) {
+	m := Member{Name: "a", Zone: "b", Weight: 1, Boot: 1 << 40, Addr: netip.MustParseAddrPort("10.0.0.1:7101"), Protocol: 1}
+	seen := map[uint64]string{m.digest(): "the member itself"}
+	for name, change := range map[string]func(*Member){
+		"boot":          func(m *Member) { m.Boot++ },
+		"boot's start":  func(m *Member) { m.Boot += 1 << bootRandomBits },
+		"state":         func(m *Member) { m.State = StateJoining },
+		"name and zone": func(m *Member) { m.Name, m.Zone = "ab", "" },
+		"zone":          func(m *Member) { m.Zone = "" },
+		"weight":        func(m *Member) { m.Weight = 2 },
+		"address":       func(m *Member) { m.Addr = netip.MustParseAddrPort("10.0.0.2:7101") },
+		"port":          func(m *Member) { m.Addr = netip.MustParseAddrPort("10.0.0.1:7102") },
+		"down":          func(m *Member) { m.Down = "greeter" },
+		"partitions":    func(m *Member) { m.Params.Partitions = 1 << 14 },
+		"slack":         func(m *Member) { m.Params.SlackPermille = 50 },
+		"protocol":      func(m *Member) { m.Protocol = 2 },
+	} {
+		changed := m
+		change(&changed)
+		if other, ok := seen[changed.digest()]; ok {
+			t.Errorf("another %s has the digest of another %s", name, other)
+		}
+		seen[changed.digest()] = name
+	}
+	told := m
+	told.Health, told.Incarnation, told.Since = HealthSuspect, 7, time.Now()
+	if told.digest() != m.digest() {
+		t.Error("the digest depends on what the node that asks thinks of the member")
+	}
 }

@@ -91,7 +91,7 @@ func (c *Cluster) inject(s suspicion, random *mathrand.Rand) {
 	}
 	c.log.Info().Str("member", s.name).Msg("member does not answer: telling gossip to suspect it")
 	g.deliver(message)
-	others := slices.DeleteFunc(c.roster.snapshot(), func(m Member) bool { return m.Name == s.name || m.Name == c.cfg.Name })
+	others := slices.DeleteFunc(c.roster.members(), func(m Member) bool { return m.Name == s.name || m.Name == c.cfg.Name })
 	random.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
 	for _, m := range others[:min(len(others), suspicionFanout)] {
 		_, _ = g.WriteTo(message, m.Addr.String()) // the next one, or gossip, gets through

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/meshnode/meshnode/membership"
+	"github.com/meshnode/meshnode/router"
 	"github.com/meshnode/meshnode/rpc"
 	"github.com/meshnode/meshnode/transport"
 )
@@ -44,6 +45,11 @@ type (
 		Members     int    `json:"members"`       // live ones
 		Owners      int    `json:"owners"`        // members of its table
 		Fingerprint string `json:"fingerprint"`   // of its table, 16 hex digits
+		// MembersDigest is that of the snapshot of the live members, 16 hex digits.
+		// Nodes that are ready and have the same one and the same fingerprint route
+		// to the same processes: a fingerprint alone does not tell a member from its
+		// former life.
+		MembersDigest string `json:"members_digest"`
 	}
 	// EchoRequest carries anything.
 	EchoRequest struct {
@@ -125,6 +131,7 @@ func (n *Node) ping(context.Context, *PingRequest) (*PingReply, error) {
 	reply := &PingReply{
 		Node: n.cfg.Name, Boot: fmt.Sprintf("%016x", n.boot), Cluster: n.cfg.Cluster, Ready: v.ready, Members: len(v.members.Members),
 		Owners: v.table.Len(), Fingerprint: v.table.Fingerprint().String(),
+		MembersDigest: router.Fingerprint(v.members.Digest).String(),
 	}
 	if !v.ready {
 		reply.Why = n.why(v)

@@ -18,7 +18,7 @@ func TestPing(t *testing.T) {
 	for _, r := range gatherAll(t, Ping, nodes[0], &PingRequest{}) {
 		want := PingReply{
 			Node: r.Peer, Cluster: l.name, Ready: true, Members: 2, Owners: 2,
-			Fingerprint: nodes[0].Table().Fingerprint().String(),
+			Fingerprint: nodes[0].Table().Fingerprint().String(), MembersDigest: fmt.Sprintf("%016x", nodes[0].Members().Digest),
 		}
 		i := slices.IndexFunc(nodes, func(n *Node) bool { return n.Name() == r.Peer })
 		want.Boot = fmt.Sprintf("%016x", nodes[i].boot)

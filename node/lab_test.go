@@ -173,8 +173,9 @@ func (l *lab) cluster(names ...string) []*Node {
 	return nodes
 }
 
-// agree waits until the nodes, and no others, own partitions by the tables of
-// all of them.
+// agree waits until the nodes, and no others, own partitions by the tables of all of
+// them, and each knows the others' present lives: a table is the same before and after
+// a restart.
 func agree(t testing.TB, nodes ...*Node) {
 	t.Helper()
 	eventually(t, "agreement", func() error {
@@ -187,6 +188,11 @@ func agree(t testing.TB, nodes ...*Node) {
 			case table.Len() != len(nodes) || table.Fingerprint() != want:
 				return fmt.Errorf("%s has %d owners (%v), %s %v",
 					n.Name(), table.Len(), table.Fingerprint(), nodes[0].Name(), want)
+			}
+			for _, other := range nodes {
+				if m, _ := n.Members().Find(other.Name()); m.Boot != other.boot || m.State != membership.StateServing {
+					return fmt.Errorf("%s knows %s as %v with boot id %x, want %x", n.Name(), m.Name, m.State, m.Boot, other.boot)
+				}
 			}
 		}
 		return nil

@@ -31,10 +31,12 @@ func (c *Cluster) WaitConverged(ctx context.Context) (time.Duration, error) {
 	}
 }
 
-// Disagreement says what keeps the nodes that run, and are not frozen, from routing
-// by one table that holds exactly them; it is empty if nothing does.
+// Disagreement returns what keeps the nodes that run, and are not frozen, from routing by
+// one table that holds exactly them, and their present lives: a table is the same before
+// and after a restart. It is empty if nothing does.
 func (c *Cluster) Disagreement() string {
 	tables := map[router.Fingerprint][]string{}
+	digests := map[uint64][]string{}
 	var last *router.Table
 	running := 0
 	for i := range c.Len() {
@@ -51,29 +53,33 @@ func (c *Cluster) Disagreement() string {
 		}
 		last = n.Table()
 		tables[last.Fingerprint()] = append(tables[last.Fingerprint()], m.Name)
+		digest := n.Members().Digest
+		digests[digest] = append(digests[digest], m.Name)
 	}
 	switch {
 	case len(tables) > 1:
-		return describeTables(tables)
+		return "tables differ: " + describeCamps(tables)
 	case last != nil && last.Len() != running:
 		return fmt.Sprintf("all tables have %d owners, but %d nodes run", last.Len(), running)
+	case len(digests) > 1:
+		return "all have one table, but know different lives or states of its members: " + describeCamps(digests)
 	}
 	return ""
 }
 
-// describeTables says who has which table, the smallest camps first.
-func describeTables(tables map[router.Fingerprint][]string) string {
+// describeCamps says who has which table, or digest of members, the smallest camps first.
+func describeCamps[K ~uint64](tables map[K][]string) string {
 	camps := make([]string, 0, len(tables))
 	for f, names := range tables {
 		sort.Strings(names)
 		if len(names) > 3 {
 			names = append(names[:3:3], fmt.Sprintf("%d others", len(names)-3))
 		}
-		camps = append(camps, fmt.Sprintf("%s at %s", f, strings.Join(names, ", ")))
+		camps = append(camps, fmt.Sprintf("%016x at %s", uint64(f), strings.Join(names, ", ")))
 	}
 	sort.Slice(camps, func(i, j int) bool { return len(camps[i]) < len(camps[j]) })
 	if len(camps) > 4 {
-		camps = append(camps[:4:4], fmt.Sprintf("%d other tables", len(camps)-4))
+		camps = append(camps[:4:4], fmt.Sprintf("%d others", len(camps)-4))
 	}
-	return "tables differ: " + strings.Join(camps, "; ")
+	return strings.Join(camps, "; ")
 }

@@ -156,7 +156,7 @@ func twoProcesses() *sight {
 	for i, name := range []string{"node-1", "node-2"} {
 		p := &process{name: name, addr: "127.0.0.1:" + strconv.Itoa(i+1), cmd: &exec.Cmd{Process: &os.Process{Pid: 10 + i}}}
 		s.procs = append(s.procs, procSight{process: p, ping: &node.PingReply{
-			Ready: true, Members: 2, Owners: 2, Fingerprint: "0123456789abcdef",
+			Ready: true, Members: 2, Owners: 2, Fingerprint: "0123456789abcdef", MembersDigest: "00000000000000aa",
 		}})
 	}
 	return s
@@ -172,6 +172,7 @@ func TestSight(t *testing.T) {
 	}
 	for name, change := range map[string]func(p *procSight){
 		"other table":       func(p *procSight) { p.ping.Fingerprint = "fedcba9876543210" },
+		"a former life":     func(p *procSight) { p.ping.MembersDigest = "00000000000000bb" },
 		"sees too few":      func(p *procSight) { p.ping.Members = 1 },
 		"owners are missed": func(p *procSight) { p.ping.Owners = 1 },
 		"not ready":         func(p *procSight) { p.ping.Ready, p.ping.Why = false, "it waits" },

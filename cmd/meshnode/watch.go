@@ -93,14 +93,15 @@ func (w *watcher) members(ctx context.Context, s *sight) []node.MemberInfo {
 	return reply.Members
 }
 
-// agreed gives the fingerprint that all processes have, if all are ready, see
-// each other and have the same.
+// agreed returns the fingerprint that all processes have, if all are ready, see each
+// other, have the same and mean the same processes by it.
 func (s *sight) agreed() (fingerprint string, ok bool) {
-	for i, p := range s.procs {
-		if p.ping == nil || !p.ping.Ready || p.ping.Members != len(s.procs) || p.ping.Owners != len(s.procs) {
+	for _, p := range s.procs {
+		first := s.procs[0].ping
+		switch {
+		case p.ping == nil || !p.ping.Ready || p.ping.Members != len(s.procs) || p.ping.Owners != len(s.procs):
 			return "", false
-		}
-		if i > 0 && p.ping.Fingerprint != fingerprint {
+		case p.ping.Fingerprint != first.Fingerprint || p.ping.MembersDigest != first.MembersDigest:
 			return "", false
 		}
 		fingerprint = p.ping.Fingerprint

@@ -219,7 +219,7 @@ func (c *chaos) unsettled(n int, all []*process) string {
 		if !r.Ready || r.Owners != n {
 			return fmt.Sprintf("%s: ready %v (%s), %d owners", p.name, r.Ready, r.Why, r.Owners)
 		}
-		prints[r.Fingerprint] = true
+		prints[r.Fingerprint+" of members "+r.MembersDigest] = true
 	}
 	if len(prints) != 1 {
 		return fmt.Sprintf("fingerprints %v", prints)

@@ -211,8 +211,8 @@ func (c *cluster) drop(p *process) {
 	}
 }
 
-// agree waits until every member is ready, knows n owners and has the same
-// fingerprint, and gives how long that took.
+// agree waits until every member is ready, knows n owners, has the same fingerprint and
+// means the same processes by it, and returns how long that took.
 func (c *cluster) agree(n int, within time.Duration) time.Duration {
 	c.t.Helper()
 	began := time.Now()
@@ -236,7 +236,7 @@ func (c *cluster) differ(n int) string {
 		case !r.Ready || r.Owners != n || r.Members != n:
 			said = append(said, fmt.Sprintf("%s: ready %v (%s), %d members, %d owners", p.name, r.Ready, r.Why, r.Members, r.Owners))
 		default:
-			prints[r.Fingerprint] = true
+			prints[r.Fingerprint+" of members "+r.MembersDigest] = true
 		}
 	}
 	if len(prints) > 1 {

@@ -68,6 +68,7 @@ type look struct {
 	live, ready int
 	seen        []int
 	tables      map[router.Fingerprint]int
+	lives       map[uint64]int // by digest of the members: tables know nothing of restarts
 	last        *router.Table
 	gossip      float64 // bytes a second
 	missing     string  // a live node that another does not list
@@ -87,7 +88,7 @@ func (s *sampler) sample() {
 
 // look looks at every node.
 func (s *sampler) look(now time.Time) look {
-	l := look{tables: map[router.Fingerprint]int{}}
+	l := look{tables: map[router.Fingerprint]int{}, lives: map[uint64]int{}}
 	owners := s.run.owners()
 	var bytes uint64
 	for i := range s.run.cluster.Len() {
@@ -113,6 +114,7 @@ func (s *sampler) look(now time.Time) look {
 		l.ready++
 		l.last = n.Table()
 		l.tables[l.last.Fingerprint()]++
+		l.lives[n.Members().Digest]++
 		if l.last.Len() != owners && l.missing == "" {
 			l.missing = s.run.missing(m.Name, l.last)
 		}
@@ -149,7 +151,7 @@ func (r *run) missing(who string, table *router.Table) string {
 
 // agreement checks that all agree a while after the last fault.
 func (s *sampler) agreement(l *look, now time.Time) {
-	agreed := len(l.tables) == 1 && l.missing == "" && l.notReady == ""
+	agreed := len(l.tables) == 1 && len(l.lives) == 1 && l.missing == "" && l.notReady == ""
 	if agreed && l.last.Len() > 0 {
 		s.run.tables.agree(l.last)
 	}
@@ -172,8 +174,8 @@ func (s *sampler) agreement(l *look, now time.Time) {
 	case l.missing != "" && s.run.isAliveMissing(l.missing):
 		s.run.check.broke(InvAlive, "%v after the last fault %s", now.Sub(since).Round(time.Millisecond), l.missing)
 	default:
-		s.run.check.broke(InvAgreement, "%v after the last fault %s; %d tables among %d live nodes (not ready: %q)",
-			now.Sub(since).Round(time.Millisecond), l.missing, len(l.tables), l.live, l.notReady)
+		s.run.check.broke(InvAgreement, "%v after the last fault %s; %d tables of %d sets of lives among %d live nodes (not ready: %q)",
+			now.Sub(since).Round(time.Millisecond), l.missing, len(l.tables), len(l.lives), l.live, l.notReady)
 	}
 }
 
