@@ -67,7 +67,7 @@ func TestHoldHasNoWayAround(t *testing.T) {
 			t.Fatal(err)
 		}
 		req := transport.Request{Method: work.Name(), Body: body, Deadline: time.Now().Add(patience)}
-		req.Meta = transport.Meta{Partition: int64(c.Table().Partition(key)), StandIn: way}
+		req.Meta = transport.Meta{Partition: int64(c.Table().Partition(key)), Key: []byte(key), StandIn: way}
 		answered := make(chan error, 1)
 		go func() {
 			reply, err := conn.Call(t.Context(), &req)

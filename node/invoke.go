@@ -90,10 +90,14 @@ func (o *outgoing) direct(ctx context.Context) error {
 	return rpc.Errorf(rpc.InvalidArgument, "a call to rpc.%s has many destinations; use Gather", o.call.Dest.Kind)
 }
 
-// checkMetadata refuses what a peer would take for a violation of the protocol.
+// checkMetadata refuses metadata and a key that a peer would refuse, or take for a violation of
+// the protocol.
 func checkMetadata(call *rpc.Call) error {
 	if n := len(call.Metadata); n > rpc.MaxMetadata {
 		return rpc.Errorf(rpc.InvalidArgument, "%s: %d pairs of metadata; want at most %d", call.Spec.Name(), n, rpc.MaxMetadata)
+	}
+	if n := len(call.Dest.Key); n > rpc.MaxKey {
+		return rpc.Errorf(rpc.InvalidArgument, "%s: a key of %d bytes; want at most %d", call.Spec.Name(), n, rpc.MaxKey)
 	}
 	return nil
 }
@@ -193,6 +197,9 @@ func (o *outgoing) exchange(ctx context.Context, t *target) (*transport.Reply, e
 		Partition: t.partition, Fingerprint: t.fingerprint,
 		Hops: uint8(t.hops), Attempt: uint8(min(o.repeats, 255)), Encoding: o.how,
 		Priority: uint8(o.priority), StandIn: t.standIn, User: pairsOf(o.call.Metadata),
+	}
+	if t.partition != transport.NoPartition {
+		req.Meta.Key = bytesOf(o.call.Dest.Key)
 	}
 	switch {
 	case o.call.Spec.Streams():

@@ -89,11 +89,15 @@ func (c *localContext) about() *rpc.Info { return &c.Info }
 // about is what a handler on this node is told of the call, which it may
 // outlive.
 func (o *outgoing) about(key info) rpc.Info {
-	return rpc.Info{
+	about := rpc.Info{
 		Method: o.call.Spec.Name(), Peer: o.n.cfg.Name, Metadata: maps.Clone(o.call.Metadata),
 		Keyed: key.keyed, Partition: key.partition, Attempt: o.repeats, Priority: o.priority,
 		Failover: key.standIn == transport.InPlace, Spilled: key.standIn == transport.Spilled,
 	}
+	if key.keyed {
+		about.SetKey(o.call.Dest.Key)
+	}
+	return about
 }
 
 // localInline runs a handler that never blocks on the caller's own goroutine.

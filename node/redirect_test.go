@@ -175,6 +175,17 @@ func TestWaitEndsWithTheView(t *testing.T) {
 	}
 }
 
+// keyIn gives a key of a partition; empty if there is no such partition.
+func keyIn(n *Node, partition int64) string {
+	table := n.Table()
+	for i := 0; partition >= 0 && partition < int64(table.Params().Partitions); i++ {
+		if key := fmt.Sprint("key-", i); int64(table.Partition(key)) == partition {
+			return key
+		}
+	}
+	return ""
+}
+
 // ask makes one keyed call with a partition of the tester's choice.
 func ask(t *testing.T, from *Node, to string, partition int64) (code rpc.Code, owner string, fingerprint uint64) {
 	t.Helper()
@@ -187,7 +198,7 @@ func ask(t *testing.T, from *Node, to string, partition int64) (code rpc.Code, o
 		t.Fatal(err)
 	}
 	reply, err := conn.Call(t.Context(), &transport.Request{
-		Method: work.Name(), Body: body, Meta: transport.Meta{Partition: partition},
+		Method: work.Name(), Body: body, Meta: transport.Meta{Partition: partition, Key: []byte(keyIn(from, partition))},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -227,6 +238,56 @@ func TestOnlyOwnedKeysAreExecuted(t *testing.T) {
 	}
 	if code, _, _ := ask(t, a, "b", transport.NoPartition); code != rpc.OK {
 		t.Errorf("a call without a key: %v", code)
+	}
+}
+
+// The key that a handler is told of is the one whose partition has decided that this node
+// serves it: a caller cannot have one for another.
+func TestKeyOfAnotherPartition(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	nodes := l.cluster("a", "b")
+	a, b := nodes[0], nodes[1]
+	key := keysOf(a, "b", 1)[0]
+	other := keysOf(a, "a", 1)[0]
+	partition := int64(a.Table().Partition(key))
+	conn, err := a.view.Load().peers["b"].Conn(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	long := strings.Repeat("k", rpc.MaxKey+1)
+	for what, m := range map[string]transport.Meta{
+		"of another owner":       {Partition: partition, Key: []byte(other)},
+		"none":                   {Partition: partition},
+		"longer than any":        {Partition: int64(a.Table().Partition(long)), Key: []byte(long)},
+		"another, as a stand-in": {Partition: partition, Key: []byte(other), StandIn: transport.ForFailover},
+		"another, as a spill":    {Partition: partition, Key: []byte(other), StandIn: transport.ForSpill},
+	} {
+		body, err := work.Spec().AppendRequest(nil, &job{Key: what})
+		if err != nil {
+			t.Fatal(err)
+		}
+		reply, err := conn.Call(t.Context(), &transport.Request{Method: work.Name(), Body: body, Meta: m})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rpc.Code(reply.Code) != rpc.InvalidArgument || reply.Meta.Fingerprint == 0 {
+			t.Errorf("a key that is %s: %v %s", what, rpc.Code(reply.Code), reply.Meta.Message)
+		}
+		reply.Release()
+		if ran := l.executed(what); len(ran) > 0 {
+			t.Errorf("a call with a key that is %s was executed on %v", what, ran)
+		}
+	}
+	for _, from := range []rpc.Caller{a, b, dial(t, a, ClientConfig{})} {
+		_, err := work.Call(t.Context(), from, &job{Key: "long"}, rpc.Key(long))
+		wantCode(t, err, rpc.InvalidArgument)
+	}
+	if ran := l.executed("long"); len(ran) > 0 {
+		t.Errorf("a call with a key that is too long was executed on %v", ran)
+	}
+	if got, err := work.Call(t.Context(), a, &job{}, rpc.Key(long[1:])); err != nil || !got.Keyed {
+		t.Errorf("the longest key: %+v, %v", got, err)
 	}
 }
 

@@ -10,20 +10,6 @@ import (
 	"github.com/meshnode/meshnode/transport"
 )
 
-// info is what a call says of its key.
-type info struct {
-	keyed     bool
-	partition uint32
-	standIn   transport.StandIn // how a node that is not the owner serves it
-}
-
-// servedContext is all that a handler gets besides its request, in one
-// allocation.
-type servedContext struct {
-	call transport.CallContext
-	rpc.ServerContext
-}
-
 // Inline implements transport.Inliner: it looks the method up, for ServeCall
 // too, and tells whether its handler never blocks.
 func (n *Node) Inline(in *transport.Incoming) bool {
@@ -84,6 +70,7 @@ func (n *Node) ServeCall(in *transport.Incoming) {
 	if in.Inline() { // whose context ends with its handler
 		if ctx.call.Reset() {
 			ctx.Info.Metadata = nil
+			ctx.Info.SetKey("")
 		} else { // somebody may still look at it
 			in.Scratch = nil
 		}
@@ -96,26 +83,6 @@ func shapeOf(s *rpc.Spec) string {
 		return "a stream, to be opened rather than called"
 	}
 	return "no stream; it is to be called"
-}
-
-// contextOf gives a handler's context.
-func (n *Node) contextOf(in *transport.Incoming, h *handler, key info) *servedContext {
-	ctx, reused := in.Scratch.(*servedContext)
-	if !reused {
-		ctx = new(servedContext)
-		ctx.Context = &ctx.call
-		if in.Inline() {
-			in.Scratch = ctx
-		}
-	}
-	in.Bind(&ctx.call)
-	ctx.Info = rpc.Info{
-		Method: h.Spec.Name(), Peer: in.Peer().Name, Metadata: metadataOf(in.Meta.User),
-		Keyed: key.keyed, Partition: key.partition, Attempt: int(in.Meta.Attempt),
-		Priority: rpc.Priority(in.Meta.Priority),
-		Failover: key.standIn == transport.InPlace, Spilled: key.standIn == transport.Spilled,
-	}
-	return ctx
 }
 
 // requestOf gives the request in the handler's type. Bytes are handed over as
@@ -249,6 +216,10 @@ func (n *Node) admit(in *transport.Incoming, h *handler) (info, bool) {
 	if in.Meta.Partition == transport.NoPartition {
 		return info{}, true
 	}
+	if refusal := n.wrongKey(in.Meta); refusal != nil {
+		_ = in.Reply(uint64(rpc.InvalidArgument), refusal, nil)
+		return info{}, false
+	}
 	if in.Meta.StandIn == transport.AsOwner {
 		return n.admitOwned(in, h)
 	}
@@ -340,15 +311,4 @@ func (n *Node) refusal(v *view, format string, args ...any) *transport.Meta {
 // said is the meta of a reply that needs words.
 func said(format string, args ...any) *transport.Meta {
 	return &transport.Meta{Partition: transport.NoPartition, Message: []byte(cut(fmt.Sprintf(format, args...)))}
-}
-
-func metadataOf(pairs []transport.Pair) rpc.Metadata {
-	if len(pairs) == 0 {
-		return nil
-	}
-	m := make(rpc.Metadata, len(pairs))
-	for _, p := range pairs {
-		m[string(p.Key)] = string(p.Value)
-	}
-	return m
 }

@@ -107,7 +107,7 @@ func (n *Node) relayBy(ctx context.Context, conn *transport.Conn, in *transport.
 	req.Meta = transport.Meta{
 		Partition: in.Meta.Partition, Fingerprint: in.Meta.Fingerprint, Hops: in.Meta.Hops + 1,
 		Attempt: in.Meta.Attempt, Encoding: in.Meta.Encoding, Priority: in.Meta.Priority,
-		StandIn: in.Meta.StandIn, User: in.Meta.User,
+		StandIn: in.Meta.StandIn, Key: in.Meta.Key, User: in.Meta.User,
 	}
 	if in.OneWay() {
 		return conn.Notify(&req)

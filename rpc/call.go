@@ -108,6 +108,9 @@ type Metadata map[string]string
 // MaxMetadata is how many pairs of metadata a call may carry.
 const MaxMetadata = wire.MaxPairs
 
+// MaxKey is the most bytes that the key of a call may have.
+const MaxKey = wire.MaxKey
+
 type optionKind uint8
 
 const (
@@ -134,7 +137,8 @@ type CallOption struct {
 	into     *[]byte
 }
 
-// Key sends the call to the node that owns k.
+// Key sends the call to the node that owns k, which may be any bytes, at most
+// MaxKey of them.
 func Key(k string) CallOption { return CallOption{dest: Dest{Kind: ToKey, Key: k}} }
 
 // Peer sends the call to the node of that name.

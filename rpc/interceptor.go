@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"strings"
+	"unsafe"
 )
 
 // Invoker makes a call: the next client interceptor, or the call itself.
@@ -49,6 +51,7 @@ type Info struct {
 	Keyed    bool     // the call was sent to the owner of a key
 	// Partition of the key, if Keyed.
 	Partition uint32
+	key       string // see Key
 	// Attempt is how often the call was sent before to where it may have been
 	// executed: 0 for the first time. Calls that serve a later attempt are not
 	// sent again themselves, lest retries multiply along a chain.
@@ -60,6 +63,27 @@ type Info struct {
 	// Spilled tells that this node does not own the key: it serves the call
 	// because the owner has more than its share, which the method allows.
 	Spilled bool
+
+	keyBorrowed bool // key lies in memory that is used again after the call
+}
+
+// Key returns the key that the call was sent with, if Keyed, and else "". It is the very key
+// whose partition Partition is, whoever sent the call. It may copy the key, so whoever needs
+// it often keeps the result.
+func (i *Info) Key() string {
+	if i.keyBorrowed {
+		return strings.Clone(i.key)
+	}
+	return i.key
+}
+
+// SetKey sets what Key returns. It is for packages that serve calls, and for tests.
+func (i *Info) SetKey(key string) { i.key, i.keyBorrowed = key, false }
+
+// BorrowKey is SetKey for a key that nobody changes before the handler has returned, while
+// later its memory may be used again. It costs no allocation unless somebody asks for the key.
+func (i *Info) BorrowKey(key []byte) {
+	i.key, i.keyBorrowed = unsafe.String(unsafe.SliceData(key), len(key)), true
 }
 
 type infoKey struct{}

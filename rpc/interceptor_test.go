@@ -142,6 +142,30 @@ func TestInfo(t *testing.T) {
 	}
 }
 
+// A key that was borrowed is copied when somebody asks, so that it outlasts its memory.
+func TestInfoKey(t *testing.T) {
+	t.Parallel()
+	var info Info
+	if info.Key() != "" {
+		t.Errorf("without a key: %q", info.Key())
+	}
+	memory := []byte("alice")
+	info.BorrowKey(memory)
+	got := info.Key()
+	copy(memory, "xxxxx")
+	if got != "alice" {
+		t.Errorf("the key became %q", got)
+	}
+	info.SetKey("bob")
+	if got := info.Key(); got != "bob" {
+		t.Errorf("%q, want bob", got)
+	}
+	info.BorrowKey(nil)
+	if info.Key() != "" {
+		t.Errorf("no key is %q", info.Key())
+	}
+}
+
 // A context derived from a handler's ends with it, for the same reason, and
 // needs no goroutine for that, whatever the parent is made of.
 func TestServerContextEnds(t *testing.T) {

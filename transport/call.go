@@ -266,11 +266,11 @@ func (c *Conn) fits(method int, m *Meta, body int) bool {
 // headerBound is the most bytes that a header with these parts can take; m may
 // be nil.
 func headerBound(method int, m *Meta) int {
-	const fixed, perString = 112, 5
+	const fixed, perString = 128, 5
 	if m == nil {
 		return fixed + method
 	}
-	n := fixed + method + len(m.Owner) + len(m.Message)
+	n := fixed + method + len(m.Owner) + len(m.Message) + len(m.Key)
 	for _, p := range m.User {
 		n += len(p.Key) + len(p.Value) + 2*perString
 	}

@@ -88,7 +88,7 @@ func (ep *Endpoint) putReply(r *Reply) {
 
 // unalias lets go of what a header aliases.
 func unalias(h *wire.Header) {
-	h.Method, h.Meta.Owner, h.Meta.Message = nil, nil, nil
+	h.Method, h.Meta.Owner, h.Meta.Message, h.Meta.Key = nil, nil, nil, nil
 	if cap(h.Meta.User) > keepPairs {
 		h.Meta.User = nil
 	}

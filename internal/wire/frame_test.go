@@ -144,6 +144,9 @@ func describeMeta(m *Meta) string {
 			s += fmt.Sprintf(" %s=%d", f.name, f.value)
 		}
 	}
+	if len(m.Key) > 0 {
+		s += fmt.Sprintf(" key=%q", m.Key)
+	}
 	for _, p := range m.User {
 		s += fmt.Sprintf(" %q=%q", p.Key, p.Value)
 	}

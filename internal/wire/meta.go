@@ -22,6 +22,7 @@ const (
 	keyStandIn     = 13 // why a call went past the owner, or how it was served so; see StandIn
 	keyPushback    = 14 // on failed replies: milliseconds before another try makes sense
 	keyLoad        = 15 // on replies: calls that the sender is serving, this one included
+	keyText        = 16 // the key itself, for keyed calls; absent: the empty key
 )
 
 // NoPartition in Meta.Partition says that the call is not keyed.
@@ -48,6 +49,9 @@ const NeverAgain = 1<<32 - 1
 // MaxPairs bounds the user's metadata pairs in one header.
 const MaxPairs = 128
 
+// MaxKey bounds the key of a call, in bytes: a header has other things in it.
+const MaxKey = 8 << 10
+
 // Pair is one entry of the user's metadata. Parsed pairs alias the frame.
 type Pair struct{ Key, Value []byte }
 
@@ -68,6 +72,7 @@ type Meta struct {
 	StandIn     StandIn
 	Pushback    uint32 // milliseconds; 0: the sender says nothing
 	Load        uint32 // 0: the sender says nothing
+	Key         []byte // the key whose partition Partition is
 	User        []Pair
 }
 
@@ -89,7 +94,7 @@ func appendMetaWith(dst []byte, m *Meta, timeout time.Duration, length uint64) [
 	n := len(m.User) + one(timeout > 0) + one(m.Partition >= 0) + one(m.Fingerprint != 0) +
 		one(m.Hops != 0) + one(m.Attempt != 0) + one(len(m.Owner) > 0) + one(len(m.Message) > 0) +
 		one(length != 0) + one(m.Encoding != 0) + one(m.Priority != 0) + one(m.StandIn != 0) +
-		one(m.Pushback != 0) + one(m.Load != 0)
+		one(m.Pushback != 0) + one(m.Load != 0) + one(len(m.Key) > 0)
 	dst = AppendMapHeader(dst, n)
 	if timeout > 0 {
 		// Rounded up: a deadline that is still open must not arrive as none.
@@ -130,6 +135,9 @@ func appendMetaWith(dst []byte, m *Meta, timeout time.Duration, length uint64) [
 	}
 	if m.Load != 0 {
 		dst = appendField(dst, keyLoad, uint64(m.Load))
+	}
+	if len(m.Key) > 0 {
+		dst = appendBytes(append(dst, keyText), m.Key)
 	}
 	for _, p := range m.User {
 		dst = appendBytes(appendBytes(dst, p.Key), p.Value)
@@ -206,6 +214,8 @@ func (c *cursor) metaField(m *Meta) {
 		m.Pushback = uint32(min(c.uint(), NeverAgain))
 	case keyLoad:
 		m.Load = uint32(min(c.uint(), math.MaxUint32))
+	case keyText:
+		m.Key = c.str()
 	default:
 		c.skip()
 	}

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/hex"
 	"fmt"
 	"math"
@@ -31,6 +32,8 @@ func TestMetaRoundTrip(t *testing.T) {
 		{Partition: NoPartition, Owner: []byte("node-b"), Message: []byte(long)},
 		{Partition: NoPartition, User: []Pair{{[]byte("k"), []byte("v")}, {[]byte(""), []byte("")}}},
 		{Partition: 0, User: []Pair{{[]byte(long), []byte(long)}}},
+		{Partition: 5, Key: []byte("alice")},
+		{Partition: 5, Key: bytes.Repeat([]byte{0xff}, MaxKey), User: []Pair{{[]byte("key"), []byte("another")}}},
 	} {
 		same(t, "meta", describeMeta(through(t, &m)), describeMeta(&m))
 	}
@@ -91,6 +94,9 @@ func TestMetaParse(t *testing.T) {
 		{"user value that is a number", "81 a1 6b 05", "", ErrMalformed},
 		{"timeout that is text", "81 01 a1 35", "", ErrMalformed},
 		{"owner that is a number", "81 09 05", "", ErrMalformed},
+		{"key", "82 02 05 10 a2 6b 31", strings.Replace(none, "=-1", "=5", 1) + ` key="k1"`, nil},
+		{"binary key", "81 10 c4 01 ff", none + ` key="\xff"`, nil},
+		{"key that is a number", "81 10 05", "", ErrMalformed},
 		{"missing value", "81 01", "", ErrTruncated},
 		{"missing pair", "82 01 05", "", ErrTruncated},
 		{"unknown key that lies", "81 1b ddffffffff", "", ErrLength},

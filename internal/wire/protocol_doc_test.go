@@ -206,6 +206,10 @@ func (e *example) set(name, value string) (err error) {
 	medium := map[string]*uint32{"pushback": &m.Pushback, "load": &m.Load}
 	texts := map[string]*string{"cluster": &e.hello.Cluster, "name": &e.hello.Name, "to": &e.hello.To}
 	blobs := map[string]*[]byte{"method": &h.Method, "owner": &m.Owner, "message": &m.Message, "body": &e.body}
+	if e.kind != KindHello { // which has a key of its own
+		delete(numbers, "key")
+		blobs["key"] = &m.Key
+	}
 	user, isUser := strings.CutPrefix(name, "user.")
 	switch {
 	case numbers[name] != nil:

@@ -50,7 +50,7 @@ func TestProtocolSizes(t *testing.T) {
 	sizes := map[string]int{
 		"header": MaxHeader, "body in the frame of its header": MaxInline, "frame, its length not counted": MaxFrame,
 		"name of a node or cluster": MaxName, "user's pairs in one meta": MaxPairs,
-		"window of a hello that names none": DefaultWindow,
+		"window of a hello that names none": DefaultWindow, "key of a call": MaxKey,
 	}
 	rows := docTable(t, "limit")
 	same(t, "limits", len(rows), len(sizes))
