@@ -142,7 +142,7 @@ func asError(ctx context.Context, err error) error {
 	case err == context.DeadlineExceeded:
 		return rpc.AsError(err)
 	case tooLarge(err):
-		return rpc.Errorf(rpc.ResourceExhausted, "the request exceeds what the node accepts")
+		return rpc.Errorf(rpc.ResourceExhausted, "the request exceeds what the node accepts").After(rpc.NeverRetry)
 	}
 	return rpc.Errorf(rpc.Unavailable, "%v", err)
 }

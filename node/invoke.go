@@ -284,7 +284,7 @@ func (o *outgoing) failed(ctx context.Context, peer string, err error) (fate, st
 		return done, "", o.expired(err)
 	case tooLarge(err):
 		return done, "", rpc.Errorf(rpc.ResourceExhausted,
-			"the request of %s (%d bytes) exceeds what %s accepts", o.call.Spec.Name(), len(o.body), peer)
+			"the request of %s (%d bytes) exceeds what %s accepts", o.call.Spec.Name(), len(o.body), peer).After(rpc.NeverRetry)
 	}
 	o.lost = lossOf(err)
 	if transport.IsUnsent(err) {

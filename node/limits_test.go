@@ -75,12 +75,17 @@ func TestFrameLimits(t *testing.T) {
 		if rpc.CodeOf(err) != want {
 			t.Errorf("a request of %d bytes: %v, want %v", size, err, want)
 		}
+		if err != nil && rpc.AsError(err).RetryAfter != rpc.NeverRetry {
+			t.Errorf("a request of %d bytes may be tried again: %v", size, err)
+		}
 	}
 	if ran := l.executed("big"); len(ran) != 2 {
 		t.Errorf("executed %d times", len(ran))
 	}
 	_, err := work.Call(t.Context(), a, &job{Do: "grow", Data: make([]byte, 1000)}, rpc.Peer("b"))
-	wantCode(t, err, rpc.ResourceExhausted)
+	if e := wantCode(t, err, rpc.ResourceExhausted); e.RetryAfter != rpc.NeverRetry {
+		t.Errorf("a reply that is too large may be tried again: %v", e)
+	}
 	if _, err := work.Call(t.Context(), a, &job{}, rpc.Peer("b")); err != nil {
 		t.Errorf("afterwards: %v", err)
 	}

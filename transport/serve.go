@@ -16,7 +16,7 @@ func (c *Conn) reply(in *Incoming, code uint64, meta *Meta, body []byte) error {
 	if !c.fits(0, meta, len(body)) || in.stream != nil && len(body) > wire.MaxInline {
 		c.ep.stats.add(BodiesTooLarge, 1)
 		code, body = CodeResourceExhausted, nil
-		meta = message("the reply exceeds the caller's limit")
+		meta = hopeless("the reply exceeds the caller's limit")
 	}
 	if len(body) > wire.MaxInline {
 		if in.inline {
@@ -135,6 +135,13 @@ func codeOf(err error) uint64 {
 
 func message(text string) *Meta {
 	return &Meta{Partition: NoPartition, Message: []byte(text)}
+}
+
+// hopeless is message for what would be refused again, however often it is tried.
+func hopeless(text string) *Meta {
+	m := message(text)
+	m.Pushback = wire.NeverAgain
+	return m
 }
 
 // accept admits a call, a one-way call or a stream, and has it served: by a
@@ -294,8 +301,12 @@ func (c *Conn) notAdmitted(id uint64, kind wire.Kind, err error) error {
 		return err
 	}
 	if kind != wire.KindNotify {
+		meta := message(err.Error())
+		if err == ErrBodyTooLarge {
+			meta = hopeless(err.Error())
+		}
 		c.control(func(buf []byte) []byte {
-			return wire.AppendReply(buf, id, CodeResourceExhausted, message(err.Error()))
+			return wire.AppendReply(buf, id, CodeResourceExhausted, meta)
 		})
 	}
 	return nil
