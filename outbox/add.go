@@ -22,16 +22,7 @@ func (b *Box) Add(ctx context.Context, call rpc.DurableCall) (string, error) {
 	if err := ctx.Err(); err != nil {
 		return "", rpc.AsError(err)
 	}
-	if _, err := rpc.Untyped(call.Method); err != nil {
-		return "", err
-	}
-	if call.Key == "" {
-		return "", rpc.Errorf(rpc.InvalidArgument, "a durable call has a key, whose owner executes it")
-	}
-	if len(call.ID) > rpc.MaxID {
-		return "", rpc.Errorf(rpc.InvalidArgument, "an id of %d bytes; want at most %d", len(call.ID), rpc.MaxID)
-	}
-	if err := fits(call.Metadata); err != nil {
+	if err := fit(&call); err != nil {
 		return "", err
 	}
 	h := hashOf(call.Method, call.Key, call.Body)
@@ -55,16 +46,26 @@ func (b *Box) Add(ctx context.Context, call rpc.DurableCall) (string, error) {
 // KiB has other things in it.
 const maxMetadata = 48 << 10
 
-// fits makes sure that metadata can be sent, with the box's own.
-func fits(metadata rpc.Metadata) error {
+// fit makes sure that a call can be made: what never can be is refused at once, to
+// whoever still can do something about it.
+func fit(call *rpc.DurableCall) error {
+	if _, err := rpc.Untyped(call.Method); err != nil {
+		return err
+	}
+	if call.Key == "" {
+		return rpc.Errorf(rpc.InvalidArgument, "a durable call has a key, whose owner executes it")
+	}
+	if len(call.ID) > rpc.MaxID {
+		return rpc.Errorf(rpc.InvalidArgument, "an id of %d bytes; want at most %d", len(call.ID), rpc.MaxID)
+	}
 	size := 0
-	for k, v := range metadata {
+	for k, v := range call.Metadata {
 		size += len(k) + len(v)
 	}
-	if len(metadata) >= rpc.MaxMetadata || size > maxMetadata {
-		return rpc.Errorf(rpc.InvalidArgument, "metadata of %d pairs and %d bytes; want at most %d and %d", len(metadata), size, rpc.MaxMetadata-1, maxMetadata)
+	if n := len(call.Metadata); n >= rpc.MaxMetadata || size > maxMetadata { // the box adds its own
+		return rpc.Errorf(rpc.InvalidArgument, "metadata of %d pairs and %d bytes; want at most %d and %d", n, size, rpc.MaxMetadata-1, maxMetadata)
 	}
-	if _, taken := metadata[headerKey]; taken {
+	if _, taken := call.Metadata[headerKey]; taken {
 		return rpc.Errorf(rpc.InvalidArgument, "the metadata %s is the outbox's own", headerKey)
 	}
 	return nil
@@ -75,13 +76,8 @@ func fits(metadata rpc.Metadata) error {
 func (b *Box) reserve(call *rpc.DurableCall, h hash) (e *entry, busy <-chan struct{}, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	switch {
-	case b.closed:
-		return nil, nil, rpc.Errorf(rpc.Unavailable, "%v", ErrClosed)
-	case b.cfg.ReadOnly:
-		return nil, nil, rpc.Errorf(rpc.FailedPrecondition, "the box is open to be read only")
-	case b.broken != nil:
-		return nil, nil, refusal(b.broken)
+	if err := b.writableLocked(); err != nil {
+		return nil, nil, err
 	}
 	if old := b.index[call.ID]; old != nil && call.ID != "" {
 		switch {

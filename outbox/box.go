@@ -123,6 +123,7 @@ func restore(dir string, cfg Config) (*Box, error) {
 		seed = uint64(time.Now().UnixNano()) ^ uint64(os.Getpid())<<32
 	}
 	b := &Box{dir: dir, cfg: cfg, random: rand.New(rand.NewPCG(seed, 0x6f7574626f78)), index: map[string]*entry{}, lanes: map[string]*lane{}}
+	b.schedule.workers = map[*worker]bool{}
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	r := newReplay(b, time.Now())
 	log, found, err := redo.Open(redo.Config{FS: cfg.fs, Dir: filepath.Join(dir, logDir), ReadOnly: cfg.ReadOnly}, r.record)

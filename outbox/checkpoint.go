@@ -57,7 +57,7 @@ func (b *Box) Checkpoint() error {
 
 func (e *entry) movedLocked() moved {
 	m := moved{e: e, from: e.pos, expires: e.expires, end: endRecord{
-		seq: e.seq, ended: e.ended, attempts: e.attempts, code: e.code, message: e.message, reply: e.reply,
+		seq: e.seq, ended: e.ended, attempts: e.attempts, code: e.code, doubt: e.doubt, message: e.message, reply: e.reply,
 	}}
 	switch e.status {
 	case done:

@@ -21,6 +21,7 @@ const (
 	DefaultMaxResults  = 100_000
 	DefaultCheckpoint  = 64 << 20
 	DefaultHandover    = 10 * time.Second
+	DefaultGiveUpAfter = 10 * time.Minute
 )
 
 // Orphans says what becomes of partitions whose holder does not come back.
@@ -59,9 +60,14 @@ type Config struct {
 	// Checkpoint is how many bytes are logged before a checkpoint is made, at the
 	// least. 0: DefaultCheckpoint.
 	Checkpoint int64
-	// Final tells which errors end a call for good; it is a dead letter then, with
-	// the error as its reason. Nil: FinalErrors.
-	Final func(*rpc.Error) bool
+	// Judge says what the error of an attempt means for its call. It must not wait.
+	// Nil: the function Judge.
+	Judge func(*rpc.Error) Verdict
+	// GiveUpAfter is how long the owner of a call's key may refuse the call with an
+	// error whose verdict is GiveUpLater, such as Unimplemented, from the first such
+	// refusal in this process: long enough for a rolling upgrade. 0:
+	// DefaultGiveUpAfter.
+	GiveUpAfter time.Duration
 	// Handover is how long a leaving node waits for others to fetch what it holds.
 	// 0: DefaultHandover.
 	Handover time.Duration
@@ -79,17 +85,6 @@ type Config struct {
 	fs disk.FS // of the redo log; nil: the system's
 }
 
-// FinalErrors is the default of Config.Final: errors that say that the same call
-// would be refused again. Others, such as Unavailable and Internal, are tried again
-// until the call expires.
-func FinalErrors(err *rpc.Error) bool {
-	switch err.Code {
-	case rpc.InvalidArgument, rpc.NotFound, rpc.AlreadyExists, rpc.PermissionDenied, rpc.FailedPrecondition, rpc.Unauthenticated:
-		return true
-	}
-	return false
-}
-
 // ErrConfig tells of a Config that Open cannot use.
 var ErrConfig = errors.New("outbox: bad configuration")
 
@@ -105,6 +100,7 @@ func (c Config) withDefaults() (Config, error) {
 		{"BackoffMin", &c.BackoffMin, 50 * time.Millisecond},
 		{"BackoffMax", &c.BackoffMax, 5 * time.Second},
 		{"Handover", &c.Handover, DefaultHandover},
+		{"GiveUpAfter", &c.GiveUpAfter, DefaultGiveUpAfter},
 		{"Orphans.ServeAfter", &c.Orphans.ServeAfter, 0},
 	} {
 		if *d.value < 0 {
@@ -131,9 +127,6 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Checkpoint == 0 {
 		c.Checkpoint = DefaultCheckpoint
-	}
-	if c.Final == nil {
-		c.Final = FinalErrors
 	}
 	return c, nil
 }

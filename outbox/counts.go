@@ -33,7 +33,9 @@ func (b *Box) count(add func(*Counts)) {
 type Status struct {
 	Dir        string    `json:"dir"`
 	Pending    int       `json:"pending"`
-	Done       int       `json:"done"` // results kept
+	Blocked    int       `json:"blocked,omitempty"` // of the pending, those that wait for another of their key
+	Failing    int       `json:"failing,omitempty"` // of the others, those whose latest attempt failed
+	Done       int       `json:"done"`              // results kept
 	Dead       int       `json:"dead"`
 	Oldest     time.Time `json:"oldest,omitzero"` // when the first of the pending was taken
 	LogBytes   int64     `json:"log_bytes"`
@@ -63,6 +65,11 @@ func (b *Box) Status() Status {
 	for _, e := range b.index {
 		switch e.status {
 		case pending:
+			if b.lanes[e.key].calls[0] != e {
+				s.Blocked++
+			} else if e.lastErr != "" {
+				s.Failing++
+			}
 			if oldest == 0 || e.enqueued < oldest {
 				oldest = e.enqueued
 			}

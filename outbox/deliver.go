@@ -1,13 +1,15 @@
 package outbox
 
 import (
+	"context"
+	"fmt"
 	"time"
 
 	"github.com/meshnode/meshnode/rpc"
 )
 
 // work makes the calls of lanes that are ready, until there is none.
-func (b *Box) work() {
+func (b *Box) work(w *worker) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for b.schedule.running && len(b.schedule.ready) > 0 {
@@ -15,24 +17,31 @@ func (b *Box) work() {
 		l := s.ready[0]
 		s.ready[0] = nil
 		s.ready = s.ready[1:]
+		if w.ctx.Err() != nil {
+			w.renew(b.ctx)
+		}
+		ctx := w.ctx
+		l.by = w
 		e := l.calls[0]
 		e.attempts++
 		now := *e
 		b.mu.Unlock()
-		reply, err := b.attempt(&now, e)
-		err, durable := b.bury(&now, err)
+		reply, err := b.attempt(ctx, &now, e)
+		err, durable := b.bury(ctx, &now, err)
 		b.mu.Lock()
-		b.endAttemptLocked(l, e, reply, err, durable)
+		b.endAttemptLocked(l, e, &now, reply, err, durable)
+		l.by = nil
 		if durable {
 			b.writes.RUnlock()
 		}
 	}
-	b.schedule.workers--
+	delete(b.schedule.workers, w)
+	b.schedule.idle = append(b.schedule.idle, w)
 }
 
 // attempt makes a call once, as it stood when the attempt began. The request is in
 // memory of its own: a call that ends early may still be using it.
-func (b *Box) attempt(now, e *entry) (reply []byte, err *rpc.Error) {
+func (b *Box) attempt(ctx context.Context, now, e *entry) (reply []byte, err *rpc.Error) {
 	left := time.Until(time.UnixMilli(now.expires))
 	if left <= 0 {
 		return nil, errTooLate
@@ -54,7 +63,8 @@ func (b *Box) attempt(now, e *entry) (reply []byte, err *rpc.Error) {
 		call.SetMetadata(k, v)
 	}
 	call.SetMetadata(headerKey, h.text())
-	if ierr := b.mesh.Invoke(b.ctx, &call); ierr != nil {
+	// Interceptors of the application run within.
+	if _, ierr := guarded(func() (any, error) { return nil, b.mesh.Invoke(ctx, &call) }); ierr != nil {
 		return nil, rpc.AsError(ierr)
 	}
 	if p, ok := call.Reply.(*[]byte); ok && p != nil {
@@ -67,35 +77,54 @@ func (b *Box) attempt(now, e *entry) (reply []byte, err *rpc.Error) {
 var errTooLate = rpc.Errorf(rpc.DeadlineExceeded, "expired")
 
 func expired(e *entry) *rpc.Error {
-	return rpc.Errorf(rpc.DeadlineExceeded, "expired after %d attempts; the latest: %s", e.attempts, orNone(e.lastErr))
+	return rpc.Errorf(rpc.DeadlineExceeded, "expired after %s", e.history())
 }
 
-func orNone(s string) string {
-	if s == "" {
-		return "none was made"
+// history says what was tried since the box was opened, and what is known of it.
+func (e *entry) history() string {
+	var text string
+	switch {
+	case e.attempts == 0 && !e.doubt:
+		return "no attempt"
+	case e.attempts == 0:
+		return "no attempt since the start; it may have been executed before that"
+	case e.attempts == 1:
+		text = "1 attempt"
+	default:
+		text = fmt.Sprintf("%d attempts", e.attempts)
 	}
-	return s
+	if e.lastErr != "" {
+		text += "; the latest: " + e.lastErr
+	}
+	if e.doubt {
+		text += "; it may have been executed"
+	}
+	return text
 }
 
 // bury makes it durable that a call is given up, if its latest attempt says so, and
 // gives the reason. Only then anybody may hear of it and the next call of its key be
 // made: unlike a call that was executed, its receiver does not know it, and would
 // execute it if it came again. If it is durable, writes is held for reading until the
-// entry says so, too.
-func (b *Box) bury(now *entry, err *rpc.Error) (reason *rpc.Error, durable bool) {
+// entry says so, too. What the attempt has shown is noted in now.
+func (b *Box) bury(ctx context.Context, now *entry, err *rpc.Error) (reason *rpc.Error, durable bool) {
+	if err == nil {
+		return nil, false
+	}
 	at := time.Now().UnixMilli()
+	if err != errTooLate {
+		now.lastErr = err.Error()
+		now.doubt = now.doubt || unheard(err)
+	}
 	switch {
-	case err == nil || b.ctx.Err() != nil:
+	case ctx.Err() != nil:
 		return err, false
 	case at >= now.expires:
-		if err != errTooLate {
-			now.lastErr = err.Error()
-		}
 		err = expired(now)
-	case !b.cfg.Final(err):
+	case !b.refusedForGood(now, err, at):
 		return err, false
 	}
-	r := endRecord{seq: now.seq, ended: at, attempts: now.attempts, code: err.Code, message: err.Message}
+	r := endRecord{seq: now.seq, ended: at, attempts: now.attempts, code: err.Code, doubt: now.doubt, message: err.Message}
 	b.writes.RLock()
 	if _, werr := b.log.Append(kindDead, r.append(nil)); werr != nil {
 		b.writes.RUnlock()
@@ -107,31 +136,61 @@ func (b *Box) bury(now *entry, err *rpc.Error) (reason *rpc.Error, durable bool)
 	return err, true
 }
 
+// refusedForGood tells whether an error ends a call, and notes since when its owner
+// refuses it.
+func (b *Box) refusedForGood(now *entry, err *rpc.Error, at int64) bool {
+	switch b.judge(err) {
+	case GiveUp:
+		return true
+	case GiveUpLater:
+		if now.refusedAt == 0 {
+			now.refusedAt = at
+		}
+		now.refusing = true
+		return at-now.refusedAt >= b.cfg.GiveUpAfter.Milliseconds()
+	}
+	now.refusing = false
+	return false
+}
+
+// unheard tells whether an attempt that ended with this error may have executed the
+// call: neither a handler nor a node has said that it was not.
+func unheard(err *rpc.Error) bool {
+	switch err.Code {
+	case rpc.Canceled, rpc.DeadlineExceeded, rpc.ResourceExhausted, rpc.Unavailable:
+		return true
+	}
+	return false
+}
+
 // endAttemptLocked does what follows from an attempt at the first call of a lane. It
 // has been given up if that is durable.
-func (b *Box) endAttemptLocked(l *lane, e *entry, reply []byte, err *rpc.Error, givenUp bool) {
+func (b *Box) endAttemptLocked(l *lane, e, was *entry, reply []byte, err *rpc.Error, givenUp bool) {
 	now := time.Now().UnixMilli()
+	e.lastErr, e.doubt, e.refusedAt, e.refusing = was.lastErr, was.doubt, was.refusedAt, was.refusing
 	switch {
-	case e.status != pending: // dropped meanwhile, by hand
-		b.popLocked(l)
-		return
 	case givenUp:
-		e.status, e.ended, e.code, e.message = dead, now, err.Code, err.Message
-		b.counts.Dead++
-		b.cfg.Logger.Warn().Str("id", e.id).Str("method", e.method).Str("key", e.key).Err(err).Msg("a durable call is given up: it is a dead letter now")
+		b.deadLocked(e, now, err)
 	case err == nil:
 		b.doneLocked(e, &endRecord{seq: e.seq, ended: now, attempts: e.attempts, reply: reply})
-	case b.ctx.Err() != nil: // the box closes: whatever came of it, it is tried again
-		b.pauseLocked(l, 0)
-		return
-	default:
-		e.lastErr = err.Error()
+	case l.by.ctx.Err() == nil:
 		l.tries++
 		b.pauseLocked(l, b.backoffLocked(l.tries))
+		return
+	case e.canceled && b.ctx.Err() == nil && b.cancelLocked(e) == nil:
+	default: // the box closes, or the node leaves: whatever came of it, it is tried again
+		b.pauseLocked(l, 0)
 		return
 	}
 	b.finishedLocked(e)
 	b.popLocked(l)
+}
+
+// deadLocked notes that a call was given up, which is on the disk.
+func (b *Box) deadLocked(e *entry, now int64, why *rpc.Error) {
+	e.status, e.ended, e.code, e.message = dead, now, why.Code, why.Message
+	b.counts.Dead++
+	b.cfg.Logger.Warn().Str("id", e.id).Str("method", e.method).Str("key", e.key).Err(why).Msg("a durable call is given up: it is a dead letter now")
 }
 
 // backoffLocked is the pause after so many failures in a row, with jitter.

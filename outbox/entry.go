@@ -2,6 +2,8 @@ package outbox
 
 import (
 	"container/heap"
+	"context"
+	"slices"
 	"time"
 
 	"github.com/meshnode/meshnode/internal/redo"
@@ -34,6 +36,11 @@ type entry struct {
 	status   status
 	attempts uint64 // made since the box was opened
 	lastErr  string // of the latest attempt
+	doubt    bool   // an attempt may have executed it: nobody heard how it ended
+	canceled bool   // by hand, while an attempt is under way
+
+	refusedAt int64 // when an attempt first ended with a GiveUpLater; 0: none has
+	refusing  bool  // and so did the latest
 
 	ended   int64
 	code    rpc.Code // dead
@@ -64,14 +71,27 @@ func (e *entry) settleLocked() {
 // the first is made, the others wait.
 //
 // Invariant: a lane is in Box.lanes while it has calls. It is in one place at a
-// time: in ready, in the heap of those that pause, or with a worker.
+// time: in ready, in the heap of those that pause, or with a worker (by).
 type lane struct {
 	key   string
 	calls []*entry
 	tries int       // of the first call, that have failed in a row
 	until time.Time // pauses until then
 	index int       // in the heap; -1: not there
+	by    *worker   // makes the first call; nil: nobody does
 }
+
+// worker makes calls, one at a time. Its context ends the attempt that it makes.
+//
+// Invariant: ctx is a child of Box.ctx, and has not ended when an attempt begins. Both
+// fields are under Box.mu.
+type worker struct {
+	ctx  context.Context
+	stop context.CancelFunc
+}
+
+// renew gives the worker a context, which ends with the box.
+func (w *worker) renew(ctx context.Context) { w.ctx, w.stop = context.WithCancel(ctx) }
 
 // pausing is a heap of lanes by until.
 type pausing []*lane
@@ -100,15 +120,16 @@ func (p *pausing) Pop() any {
 
 // schedule is which lanes may go on.
 //
-// Invariant: workers is how many goroutines run Box.work, at most the configured
-// concurrency; while a lane is ready, there is one for it or they are that many.
-// All of it is under Box.mu.
+// Invariant: workers are those that run Box.work, at most the configured
+// concurrency; while running and a lane is ready, there is one for it or they are
+// that many. All of it is under Box.mu.
 type schedule struct {
 	ready   []*lane // first in, first out
 	paused  pausing
-	workers int
+	workers map[*worker]bool
+	idle    []*worker   // have run before
 	alarm   *time.Timer // for the first of paused; nil: not needed yet
-	running bool        // calls are made
+	running bool        // calls are made: the node has started, and does not leave
 }
 
 // pushLocked adds a call to its key's lane.
@@ -125,8 +146,8 @@ func (b *Box) pushLocked(e *entry) {
 	}
 }
 
-// popLocked takes the first call of a lane off, which a worker holds, and has the
-// next one made.
+// popLocked takes the first call of a lane off, which is in no place now, and has
+// the next one made.
 func (b *Box) popLocked(l *lane) {
 	l.calls[0] = nil
 	l.calls = l.calls[1:]
@@ -139,6 +160,23 @@ func (b *Box) popLocked(l *lane) {
 	b.readyLocked(l)
 }
 
+// removeLocked takes a call off its lane that no worker makes.
+func (b *Box) removeLocked(e *entry) {
+	l, s := b.lanes[e.key], &b.schedule
+	i := slices.Index(l.calls, e)
+	if i > 0 {
+		l.calls = slices.Delete(l.calls, i, i+1)
+		b.pendingCalls--
+		return
+	}
+	if l.index >= 0 {
+		heap.Remove(&s.paused, l.index)
+	} else if i := slices.Index(s.ready, l); i >= 0 {
+		s.ready = slices.Delete(s.ready, i, i+1)
+	}
+	b.popLocked(l)
+}
+
 func (b *Box) readyLocked(l *lane) {
 	b.schedule.ready = append(b.schedule.ready, l)
 	b.hireLocked()
@@ -147,10 +185,30 @@ func (b *Box) readyLocked(l *lane) {
 // hireLocked starts a worker if one is missing.
 func (b *Box) hireLocked() {
 	s := &b.schedule
-	if s.running && len(s.ready) > 0 && s.workers < b.cfg.Concurrency {
-		s.workers++
-		b.tasks.Go(b.work)
+	if !s.running || len(s.ready) == 0 || len(s.workers) >= b.cfg.Concurrency {
+		return
 	}
+	var w *worker
+	if n := len(s.idle) - 1; n >= 0 {
+		w, s.idle = s.idle[n], s.idle[:n]
+	} else {
+		w = &worker{}
+		w.renew(b.ctx)
+	}
+	s.workers[w] = true
+	b.tasks.Go(func() { b.work(w) })
+}
+
+// runLocked has calls made, or no more begin.
+func (b *Box) runLocked(on bool) {
+	s := &b.schedule
+	if s.running = on && !b.closed; !s.running {
+		return
+	}
+	for range s.ready {
+		b.hireLocked()
+	}
+	b.alarmLocked()
 }
 
 // pauseLocked has a lane wait.

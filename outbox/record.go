@@ -90,6 +90,7 @@ type endRecord struct {
 	ended    int64
 	attempts uint64
 	code     rpc.Code
+	doubt    bool // dead: it may have been executed
 	message  string
 	reply    []byte
 }
@@ -99,13 +100,21 @@ func (r *endRecord) append(b []byte) []byte {
 	b = binary.AppendVarint(b, r.ended)
 	b = binary.AppendUvarint(b, r.attempts)
 	b = binary.AppendUvarint(b, uint64(r.code))
-	return append(appendText(b, r.message), r.reply...)
+	doubt := byte(0)
+	if r.doubt {
+		doubt = 1
+	}
+	return append(appendText(append(b, doubt), r.message), r.reply...)
 }
 
 // decodeEnd reads what append wrote. The reply aliases b.
 func decodeEnd(b []byte) (r endRecord, err error) {
 	d := reader{b: b}
-	r.seq, r.ended, r.attempts, r.code, r.message = d.uint(), d.int(), d.uint(), rpc.Code(d.uint()), d.text()
+	r.seq, r.ended, r.attempts, r.code = d.uint(), d.int(), d.uint(), rpc.Code(d.uint())
+	if doubt := d.take(1); doubt != nil {
+		r.doubt = doubt[0] != 0
+	}
+	r.message = d.text()
 	r.reply = d.b
 	return r, d.err("end")
 }

@@ -20,7 +20,7 @@ var (
 	ListMethod = rpc.NewMethod[ListRequest, ListReply]("outbox.List", rpc.Idempotent())
 	// ShowMethod gives one call with what it carries.
 	ShowMethod = rpc.NewMethod[ShowRequest, Letter]("outbox.Show", rpc.Idempotent())
-	// DecideMethod tries a dead letter again, or drops it.
+	// DecideMethod tries a dead letter again, or drops it, or cancels a pending call.
 	DecideMethod = rpc.NewMethod[DecideRequest, DecideReply]("outbox.Decide")
 )
 
@@ -64,14 +64,18 @@ type (
 	ShowRequest struct {
 		ID string `json:"id"`
 	}
-	// DecideRequest names a dead letter; Retry or Drop says what becomes of it.
+	// DecideRequest names a dead letter, which Retry or Drop says what becomes of, or
+	// with Cancel a pending call.
 	DecideRequest struct {
-		ID    string `json:"id"`
-		Retry bool   `json:"retry,omitempty"`
-		Drop  bool   `json:"drop,omitempty"`
+		ID     string `json:"id"`
+		Retry  bool   `json:"retry,omitempty"`
+		Drop   bool   `json:"drop,omitempty"`
+		Cancel bool   `json:"cancel,omitempty"`
 	}
-	// DecideReply is empty.
-	DecideReply struct{}
+	// DecideReply has the call that was cancelled.
+	DecideReply struct {
+		Canceled *Letter `json:"canceled,omitempty"`
+	}
 )
 
 // listLimit bounds the reply of ListMethod.
@@ -110,13 +114,19 @@ func (b *Box) serve(r rpc.Registrar) {
 		l, err := b.Show(req.ID)
 		return &l, err
 	})
-	DecideMethod.Handle(r, func(_ context.Context, req *DecideRequest) (*DecideReply, error) {
-		switch {
-		case req.Retry == req.Drop:
-			return nil, rpc.Errorf(rpc.InvalidArgument, "want either retry or drop")
-		case req.Retry:
-			return &DecideReply{}, b.Retry(req.ID)
-		}
+	DecideMethod.Handle(r, b.decide)
+}
+
+// decide does what a person says.
+func (b *Box) decide(ctx context.Context, req *DecideRequest) (*DecideReply, error) {
+	switch {
+	case req.Retry && !req.Drop && !req.Cancel:
+		return &DecideReply{}, b.Retry(req.ID)
+	case req.Drop && !req.Retry && !req.Cancel:
 		return &DecideReply{}, b.Drop(req.ID)
-	})
+	case req.Cancel && !req.Retry && !req.Drop:
+		l, err := b.Cancel(ctx, req.ID)
+		return &DecideReply{Canceled: &l}, err
+	}
+	return nil, rpc.Errorf(rpc.InvalidArgument, "want one of retry, drop and cancel")
 }

@@ -74,7 +74,7 @@ func (r *replay) end(c *endRecord, rec redo.Record) {
 	if e == nil {
 		return
 	}
-	e.ended, e.code, e.message, e.attempts = c.ended, c.code, c.message, c.attempts
+	e.ended, e.code, e.doubt, e.message, e.attempts = c.ended, c.code, c.doubt, c.message, c.attempts
 	if rec.Kind == kindDead {
 		e.status = dead
 		return
@@ -91,7 +91,7 @@ func (r *replay) note(c *noteRecord, kind uint8) {
 	case kind == kindForget:
 		r.drop(e)
 	case e.status == dead:
-		e.status, e.expires, e.attempts = pending, c.expires, 0
+		e.status, e.expires, e.attempts, e.doubt = pending, c.expires, 0, true
 	}
 }
 
@@ -115,6 +115,7 @@ func (r *replay) finish() {
 	for _, e := range all {
 		switch e.status {
 		case pending:
+			e.doubt = true // by an attempt of which nothing was noted
 			b.found.Pending++
 			if b.found.Oldest.IsZero() {
 				b.found.Oldest = time.UnixMilli(e.enqueued)

@@ -39,15 +39,12 @@ func (t *Tx) ID() string { return t.id }
 // Add implements rpc.Queue. Without an id of its own the call gets one made of the
 // id of the call that is served, so that it is the same if the handler runs again.
 func (t *Tx) Add(_ context.Context, call rpc.DurableCall) (string, error) {
-	if call.Key == "" {
-		return "", rpc.Errorf(rpc.InvalidArgument, "a durable call has a key, whose owner executes it")
-	}
 	t.calls++
 	if call.ID == "" {
 		call.ID = t.childID()
 	}
-	if len(call.ID) > rpc.MaxID {
-		return "", rpc.Errorf(rpc.InvalidArgument, "an id of %d bytes; want at most %d", len(call.ID), rpc.MaxID)
+	if err := fit(&call); err != nil {
+		return "", err
 	}
 	r := callRecord{
 		hash: hashOf(call.Method, call.Key, call.Body), id: call.ID, key: call.Key, method: call.Method,

@@ -58,7 +58,7 @@ func TestHelp(t *testing.T) {
 	want := []string{
 		"call", "cert", "cert ca", "cert issue", "completion", "dev",
 		"explain", "health", "keygen", "leave", "members",
-		"outbox", "outbox drop", "outbox list", "outbox retry", "outbox show", "outbox status", "owner", "ring", "route", "run",
+		"outbox", "outbox cancel", "outbox drop", "outbox list", "outbox retry", "outbox show", "outbox status", "owner", "ring", "route", "run",
 		"sim", "sim compare", "sim fuzz", "sim init", "sim list", "stats", "version",
 	}
 	if !slices.Equal(names, want) {

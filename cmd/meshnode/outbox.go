@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -18,11 +19,13 @@ import (
 const outboxLong = `Looks at durable calls, and decides about those that were given up.
 
 A durable call is on the disk of the node that took it until its owner has executed
-it, or it is refused for good or expires: then it is a dead letter, which waits for
-'retry' or 'drop'.
+it, or it is refused for good, expires or is cancelled: then it is a dead letter,
+which waits for 'retry' or 'drop'. The calls of one key are made one after the other:
+'list' shows under REASON which call a pending one waits for, and how that one fares.
 
 --addr asks a node that runs; --dir reads the directory of one (its --data-dir),
-whether it runs or not. 'retry' and 'drop' of a directory need it to be stopped.`
+whether it runs or not. 'cancel', 'retry' and 'drop' of a directory need it to be
+stopped.`
 
 const outboxExample = `  meshnode outbox status --dir /var/lib/meshnode
   meshnode outbox list --state dead --addr 127.0.0.1:7101
@@ -49,7 +52,7 @@ func newOutbox(a *app) *cobra.Command {
 	}
 	sub := func(use, short, example string, args cobra.PositionalArgs, body func(context.Context, boxView, []string) error) *cobra.Command {
 		one := &cobra.Command{Use: use, Short: short, Example: example, Args: args, RunE: action(func(ctx context.Context, cmd *cobra.Command, args []string) (err error) {
-			v, err := a.viewBox(ctx, f, cmd.Name() == "retry" || cmd.Name() == "drop")
+			v, err := a.viewBox(ctx, f, slices.Contains([]string{"cancel", "retry", "drop"}, cmd.Name()))
 			if err != nil {
 				return err
 			}
@@ -79,7 +82,17 @@ func newOutbox(a *app) *cobra.Command {
 	sub("retry ID", "Have a dead letter tried again", "  meshnode outbox retry order-17", oneID, func(ctx context.Context, v boxView, args []string) error {
 		return v.decide(ctx, args[0], true)
 	})
-	sub("drop ID", "Forget a dead letter", "  meshnode outbox drop order-17", oneID, func(ctx context.Context, v boxView, args []string) error {
+	sub("cancel ID", "End a pending call: it becomes a dead letter", "  meshnode outbox cancel order-17", oneID, func(ctx context.Context, v boxView, args []string) error {
+		return a.boxCancel(ctx, v, args[0])
+	})
+	sub("drop ID", "Forget a dead letter; a pending call is cancelled first", "  meshnode outbox drop order-17", oneID, func(ctx context.Context, v boxView, args []string) error {
+		l, err := v.show(ctx, args[0])
+		if err == nil && l.State == "pending" {
+			err = a.boxCancel(ctx, v, args[0])
+		}
+		if err != nil {
+			return err
+		}
 		return v.decide(ctx, args[0], false)
 	})
 	return cmd
@@ -119,6 +132,12 @@ func (a *app) boxStatus(ctx context.Context, v boxView) error {
 	if !s.Oldest.IsZero() {
 		t.add("oldest", "taken "+brief(time.Since(s.Oldest))+" ago")
 	}
+	if s.Blocked > 0 {
+		t.add("blocked", thousands(s.Blocked)+" of them wait for another call of their key: 'meshnode outbox list --state pending'")
+	}
+	if s.Failing > 0 {
+		t.add("failing", thousands(s.Failing)+" of them failed when last tried")
+	}
 	t.add("dead letters", thousands(s.Dead))
 	t.add("results kept", thousands(s.Done))
 	t.add("log", thousands(s.LogBytes)+" bytes, up to "+s.Position)
@@ -152,6 +171,22 @@ func (a *app) boxList(ctx context.Context, v boxView, f *outboxFlags) error {
 		t.add(l.ID, l.State, l.Method, l.Key, brief(time.Since(l.Enqueued)), thousands(l.Attempts), l.Reason)
 	}
 	return a.printLines(t.lines()...)
+}
+
+// boxCancel cancels a call, and says what that cannot undo.
+func (a *app) boxCancel(ctx context.Context, v boxView, id string) error {
+	l, err := v.cancel(ctx, id)
+	if err != nil {
+		return err
+	}
+	if a.json() {
+		return a.printJSON(l)
+	}
+	text := "cancelled; it was not executed"
+	if l.MayHaveRun {
+		text = "cancelled; it may have been executed already, which this does not undo"
+	}
+	return a.printLines(id + " is " + text + " (" + l.Reason + ")")
 }
 
 // letterJSON is a call as programs read it: what it carries is JSON.

@@ -37,12 +37,34 @@ func TestOutbox(t *testing.T) {
 		l := decoded[letterJSON](t, succeeds(t, at("outbox", "show", late)...))
 		return l.State == "dead" && strings.Contains(l.Reason, "expired")
 	})
+	poison := strings.TrimSpace(succeeds(t, at("call", "no.Such", "--key", "k", "--durable", "--no-wait")...))
+	behind := strings.TrimSpace(succeeds(t, at("call", "mesh.Echo", "--key", "k", "--durable", "--no-wait")...))
+	waitFor(t, func() bool {
+		return strings.Contains(succeeds(t, at("outbox", "list", "--state", "pending")...), "waits for "+poison+" (no.Such")
+	})
+	if text := succeeds(t, at("outbox", "status")...); !strings.Contains(text, "1 of them wait for another call") || !strings.Contains(text, "failed when last tried") {
+		t.Errorf("%s", text)
+	}
+	if text := succeeds(t, at("outbox", "cancel", poison)...); !strings.Contains(text, "it was not executed") || !strings.Contains(text, "no.Such") {
+		t.Errorf("%s", text)
+	}
+	waitFor(t, func() bool {
+		return decoded[letterJSON](t, succeeds(t, at("outbox", "show", behind)...)).State == "done"
+	})
+	succeeds(t, at("outbox", "drop", poison)...)
+	poison = strings.TrimSpace(succeeds(t, at("call", "no.Such", "--key", "k", "--durable", "--no-wait")...))
+	if text := succeeds(t, at("outbox", "drop", poison)...); !strings.Contains(text, poison+" is cancelled") {
+		t.Errorf("drop of a pending call: %s", text)
+	}
+	if r := program(t, "", at("outbox", "show", poison)...); r.status != exitFailure {
+		t.Errorf("dropped: %+v", r)
+	}
 	if list := succeeds(t, at("outbox", "list", "--state", "dead")...); !strings.Contains(list, late) || strings.Contains(list, "one ") {
 		t.Errorf("%s", list)
 	}
 	waitFor(t, func() bool { // it claims what it owns a moment after it is ready
 		s := decoded[outbox.Status](t, succeeds(t, at("outbox", "status", "-o", "json")...))
-		return s.Dead == 1 && s.Done == 1 && s.Holds == 16384
+		return s.Dead == 1 && s.Done == 2 && s.Holds == 16384
 	})
 	if r := program(t, "", "outbox", "drop", late, "--dir", dir); r.status != exitFailure || !strings.Contains(r.errOut, "--addr") {
 		t.Errorf("drop in a directory in use: %+v", r)
@@ -61,7 +83,7 @@ func TestOutbox(t *testing.T) {
 		t.Error("looking for an outbox has made one")
 	}
 	succeeds(t, "outbox", "drop", late, "--dir", filepath.Join(dir, outboxDir)) // the outbox itself will do
-	if list := decoded[[]outbox.Letter](t, succeeds(t, "outbox", "list", "--dir", dir, "-o", "json")); len(list) != 1 || list[0].ID != "one" {
+	if list := decoded[[]outbox.Letter](t, succeeds(t, "outbox", "list", "--dir", dir, "-o", "json")); len(list) != 2 || list[0].ID != "one" {
 		t.Errorf("%+v", list)
 	}
 	if r := program(t, "", "outbox", "show", late, "--dir", dir); r.status != exitFailure {
@@ -78,6 +100,7 @@ func TestNoOutbox(t *testing.T) {
 		{"outbox", "show", "x"},
 		{"outbox", "retry", "x"},
 		{"outbox", "drop", "x"},
+		{"outbox", "cancel", "x"},
 		{"call", "mesh.Echo", "--key", "k", "--durable"},
 	} {
 		if r := program(t, "", append(args, "--addr", n.Addr().String())...); r.status != exitFailure || !strings.Contains(r.errOut, "--data-dir") {

@@ -19,6 +19,7 @@ type boxView interface {
 	list(ctx context.Context, state string, limit int) ([]outbox.Letter, error)
 	show(ctx context.Context, id string) (outbox.Letter, error)
 	decide(ctx context.Context, id string, retry bool) error
+	cancel(ctx context.Context, id string) (outbox.Letter, error)
 	close() error
 }
 
@@ -74,6 +75,10 @@ func (l *localBox) decide(_ context.Context, id string, retry bool) error {
 	return l.box.Drop(id)
 }
 
+func (l *localBox) cancel(ctx context.Context, id string) (outbox.Letter, error) {
+	return l.box.Cancel(ctx, id)
+}
+
 func (l *localBox) close() error { return l.box.Close() }
 
 type remoteBox struct {
@@ -116,6 +121,17 @@ func (r *remoteBox) show(ctx context.Context, id string) (outbox.Letter, error) 
 func (r *remoteBox) decide(ctx context.Context, id string, retry bool) error {
 	_, err := outbox.DecideMethod.Call(ctx, r.c, &outbox.DecideRequest{ID: id, Retry: retry, Drop: !retry})
 	return r.none(err)
+}
+
+func (r *remoteBox) cancel(ctx context.Context, id string) (outbox.Letter, error) {
+	reply, err := outbox.DecideMethod.Call(ctx, r.c, &outbox.DecideRequest{ID: id, Cancel: true})
+	if err != nil {
+		return outbox.Letter{}, r.none(err)
+	}
+	if reply.Canceled == nil {
+		return outbox.Letter{}, failf(rpc.Internal, "the node at %s does not say what it has cancelled", r.addr)
+	}
+	return *reply.Canceled, nil
 }
 
 func (r *remoteBox) close() error {
