@@ -28,6 +28,8 @@ type keeper struct {
 	known  map[string]bool      // nodes that have boxes, as noted in the ledger; false: abandoned
 	poked  chan struct{}
 
+	leaving bool // from the table, and not back in it; under Box.mu
+
 	noting sync.Mutex // held over the writing of known
 }
 
@@ -62,41 +64,8 @@ func (b *Box) Start(n *node.Node) error {
 	b.serve(n)
 	b.keeper, b.mesh = k, n
 	n.OnOwnership(k.changed)
-	b.schedule.running = true
-	for range b.cfg.Concurrency {
-		b.hireLocked()
-	}
-	b.alarmLocked()
 	b.tasks.Go(k.run)
 	return nil
-}
-
-// changed is told of what this node gains and loses. It holds nothing up: calls of
-// other methods have nothing to do with a partition's state. After a leave it returns
-// when what was lost is taken.
-func (k *keeper) changed(c node.OwnershipChange) {
-	k.look()
-	k.b.hurry()
-	if !c.New.Has(k.n.Name()) && c.New.Len() > 0 && c.Old.Has(k.n.Name()) {
-		k.handOver()
-	}
-}
-
-// handOver waits until others have taken what this node holds, as long as there are
-// any who do: where all leave together nobody takes anything.
-func (k *keeper) handOver() {
-	ctx, cancel := context.WithTimeout(k.b.ctx, k.b.cfg.Handover)
-	defer cancel()
-	held, since := k.b.holds(), time.Now()
-	k.await(ctx, func() bool {
-		if now := k.b.holds(); now != held {
-			held, since = now, time.Now()
-		}
-		return held == 0 || k.n.Table().Len() == 0 || time.Since(since) > noTaker
-	})
-	if left := k.b.holds(); left > 0 {
-		k.b.cfg.Logger.Warn().Int("partitions", left).Msg("leaving with partitions that nobody has taken: they wait for this node's return")
-	}
 }
 
 // waitHeld gives a partition that this node owns a moment to arrive.
@@ -106,23 +75,12 @@ func (k *keeper) waitHeld(ctx context.Context, p uint32) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, arrivalWait)
 	defer cancel()
-	k.await(ctx, func() bool { _, ok := k.b.ledger.Holds(p); return ok })
+	await(ctx, func() bool { _, ok := k.b.ledger.Holds(p); return ok })
 }
 
 // arrivalWait is short: while a holder is down, calls for what it holds would
 // otherwise take the places of others.
 const arrivalWait = 250 * time.Millisecond
-
-// await waits until a condition holds, or ctx ends.
-func (k *keeper) await(ctx context.Context, holds func() bool) {
-	for pause := time.Millisecond; !holds(); pause = min(2*pause, keeperPause) {
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
-			return
-		}
-	}
-}
 
 // missing gives what this node owns and does not hold.
 func (k *keeper) missing() []uint32 {
@@ -148,15 +106,16 @@ func (k *keeper) run() {
 	sweep := time.NewTicker(sweepEvery)
 	defer sweep.Stop()
 	for {
+		attends := k.attend()
 		k.sweep()
 		greeted = greeted || k.greet()
 		missing := k.want(k.missing())
+		if len(missing) > 0 && k.round(missing) {
+			pause = keeperPause
+			continue
+		}
 		var again <-chan time.Time
-		if len(missing) > 0 {
-			if k.round(missing) {
-				pause = keeperPause
-				continue
-			}
+		if len(missing) > 0 || !attends {
 			again, pause = time.After(pause), min(2*pause, keeperPauseMax)
 		}
 		select {
