@@ -39,21 +39,24 @@ type Status struct {
 	Dead       int       `json:"dead"`
 	Oldest     time.Time `json:"oldest,omitzero"` // when the first of the pending was taken
 	LogBytes   int64     `json:"log_bytes"`
-	Position   string    `json:"position"`         // the end of the log
-	Checkpoint uint64    `json:"checkpoint"`       // the newest; 0: none
-	Holds      int       `json:"holds"`            // partitions; -1: not known, the box is open to be read only
-	Broken     string    `json:"broken,omitempty"` // why no more is taken
+	Position   string    `json:"position"`          // the end of the log
+	Checkpoint uint64    `json:"checkpoint"`        // the newest; 0: none
+	Holds      int       `json:"holds"`             // partitions; -1: not known, the box is open to be read only
+	Waiting    int       `json:"waiting,omitempty"` // partitions owned and not held
+	Silent     []Silence `json:"silent,omitempty"`  // who may hold them, and does not answer
+	Broken     string    `json:"broken,omitempty"`  // why no more is taken
 	Counts     Counts    `json:"counts"`
 }
 
 // Status tells how the box stands.
 func (b *Box) Status() Status {
 	log := b.log.Stats()
+	waiting, silent := b.waiting()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s := Status{
 		Dir: b.dir, Pending: b.pendingCalls, LogBytes: log.Bytes, Position: fmt.Sprint(log.End),
-		Checkpoint: log.Checkpoint, Counts: b.counts,
+		Checkpoint: log.Checkpoint, Waiting: waiting, Silent: silent, Counts: b.counts,
 	}
 	if s.Holds = -1; b.ledger != nil {
 		s.Holds = b.holds()

@@ -28,7 +28,7 @@ func (k *keeper) where(ctx context.Context, req *whereRequest) (*whereReply, err
 	for _, p := range req.Partitions {
 		h, _ := k.b.ledger.Where(p)
 		_, wanted := k.wanted[p]
-		a := whereAnswer{Partition: p, Epoch: h.Epoch}
+		a := whereAnswer{Partition: p, Epoch: h.Epoch, To: h.To}
 		switch {
 		case h.State == ledger.Held:
 			a.State = holdsIt

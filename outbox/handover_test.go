@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -130,9 +131,7 @@ func TestHolderCrashes(t *testing.T) {
 	if _, err := a.await(a.enqueue(a.keyIn(func(p uint32) bool { _, ok := a.box.ledger.Holds(p); return ok }), &add{N: 1})); err != nil {
 		t.Fatal(err)
 	}
-	if letter, err := a.box.Show(id); err != nil || letter.State != "pending" {
-		t.Errorf("%+v, %v", letter, err)
-	}
+	l.saysWhere(a, id, "a", "b")
 	l.start("b")
 	if s, err := a.await(id); err != nil || *s != (sum{3, 2}) {
 		t.Errorf("%+v, %v", s, err)
@@ -297,3 +296,56 @@ func TestStrangers(t *testing.T) {
 }
 
 func call1[T any](_ *T, err error) error { return err }
+
+// saysWhere waits until a pending call says that its owner waits for a holder that is
+// down.
+func (l *lab) saysWhere(by *machine, id, owner, holder string) {
+	l.Helper()
+	l.until("it says where the state is", func() error {
+		letter := by.show(id)
+		for _, want := range []string{"node " + owner + " owns partition", holder + ", which is down, seen from here since 20"} {
+			if letter.State != "pending" || !strings.Contains(letter.Reason, want) {
+				return fmt.Errorf("%q is not in %+v", want, letter)
+			}
+		}
+		return nil
+	})
+	s := l.nodes[owner].box.Status()
+	if len(s.Silent) != 1 || s.Silent[0].Name != holder || !s.Silent[0].Down || s.Silent[0].Since.IsZero() || s.Waiting == 0 {
+		l.Errorf("%+v", s)
+	}
+}
+
+// A node that was never there when a partition moved learns from the others who has
+// it, and says so; who has abandoned that one goes on.
+func TestSaysWhoHolds(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	a, b := l.start("a"), l.start("b")
+	l.settled(a, b)
+	lost := map[uint32]bool{}
+	for _, p := range b.n.Table().Owned("b") {
+		lost[p] = true
+	}
+	b.crash()
+	c := l.start("c")
+	l.until("b is out of the tables", func() error {
+		if a.n.Table().Has("b") || c.n.Table().Has("b") {
+			return errors.New("it is not")
+		}
+		return nil
+	})
+	id := a.enqueue(a.keyIn(func(p uint32) bool { return lost[p] && a.n.Table().Owner(p) == "c" }), &add{N: 2})
+	l.saysWhere(a, id, "c", "b")
+	for _, m := range []*machine{a, c} {
+		if err := m.box.Abandon(t.Context(), "b"); err != nil {
+			t.Error(err)
+		}
+	}
+	if s, err := a.await(id); err != nil || *s != (sum{2, 1}) {
+		t.Errorf("%+v, %v", s, err)
+	}
+	if s := c.box.Status(); s.Waiting != 0 || s.Silent != nil {
+		t.Errorf("%+v", s)
+	}
+}

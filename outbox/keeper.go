@@ -25,7 +25,8 @@ type keeper struct {
 
 	mu     sync.Mutex
 	wanted map[uint32]time.Time // owned and not held; since when
-	known  map[string]bool      // nodes that have boxes, as noted in the ledger; false: abandoned
+	others heardOf
+	known  map[string]bool // nodes that have boxes, as noted in the ledger; false: abandoned
 	poked  chan struct{}
 
 	leaving bool // from the table, and not back in it; under Box.mu
@@ -154,6 +155,7 @@ func (k *keeper) round(missing []uint32) (progress bool) {
 		return progress
 	}
 	found := k.ask(missing)
+	k.heard(found)
 	for name, parts := range found.holders {
 		if k.fetch(name, parts) {
 			progress = true
@@ -235,10 +237,11 @@ func (k *keeper) orphaned(p uint32) bool {
 
 // findings is what the others say.
 type findings struct {
-	holders  map[string][]uint32 // who gives what
-	taken    map[uint32]bool     // what somebody holds or wants
-	complete bool                // every box that is known has answered
-	silent   []string            // those who have not
+	holders  map[string][]uint32    // who gives what
+	taken    map[uint32]bool        // what somebody holds or wants
+	with     map[uint32]whereAnswer // who has what, by the latest epoch that anybody knows
+	complete bool                   // every box that is known has answered
+	silent   []string               // those who have not
 }
 
 // ask asks every live member that may have a box.
@@ -261,7 +264,7 @@ func (k *keeper) ask(missing []uint32) *findings {
 			answers <- answer{name, reply, err}
 		}()
 	}
-	f := &findings{holders: map[string][]uint32{}, taken: map[uint32]bool{}}
+	f := &findings{holders: map[string][]uint32{}, taken: map[uint32]bool{}, with: map[uint32]whereAnswer{}}
 	heard := map[string]bool{k.n.Name(): true}
 	var boxes []string
 	for range peers {
@@ -289,6 +292,12 @@ func (k *keeper) ask(missing []uint32) *findings {
 
 func (f *findings) add(name, self string, reply *whereReply) {
 	for _, a := range reply.Answers {
+		if a.State == holdsIt {
+			a.To = name
+		}
+		if a.To != "" && a.To != self && a.Epoch >= f.with[a.Partition].Epoch {
+			f.with[a.Partition] = a
+		}
 		if a.State == hadIt {
 			continue
 		}

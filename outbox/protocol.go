@@ -31,6 +31,7 @@ type (
 		Partition uint32     `json:"partition"`
 		State     whereState `json:"state"`
 		Epoch     uint64     `json:"epoch"`
+		To        string     `json:"to,omitempty"` // who gets it, or got it
 	}
 	whereState uint8
 

@@ -98,7 +98,7 @@ func (b *Box) served(err error) error {
 		return rpc.Errorf(rpc.Internal, "the handler panicked")
 	case errors.Is(err, ledger.ErrNotHeld):
 		b.count(func(c *Counts) { c.NotHeld++ })
-		return rpc.Errorf(rpc.Unavailable, "this node does not hold the partition's state yet: %v", err)
+		return b.notHeld(err)
 	case errors.Is(err, ledger.ErrOtherArguments):
 		return rpc.Errorf(rpc.FailedPrecondition, "%v", err)
 	case errors.Is(err, ledger.ErrExpired):
@@ -107,6 +107,16 @@ func (b *Box) served(err error) error {
 		return rpc.Errorf(rpc.Unavailable, "%v", err)
 	}
 	return err
+}
+
+// notHeld is the error of a call whose partition's state is not here.
+func (b *Box) notHeld(err error) error {
+	var at *ledger.NotHeldError
+	if b.keeper == nil || !errors.As(err, &at) {
+		return rpc.Errorf(rpc.Unavailable, "the box of this node has not been started: %v", err)
+	}
+	return rpc.Errorf(rpc.Unavailable, "node %s owns partition %d, and its state is not there yet: %s",
+		b.keeper.n.Name(), at.Partition, b.keeper.whoHolds(at.Partition))
 }
 
 // Guard gives a registrar whose handlers see a durable call once more only if the

@@ -149,6 +149,12 @@ func (a *app) boxStatus(ctx context.Context, v boxView) error {
 	if s.Holds >= 0 {
 		t.add("partitions held", thousands(s.Holds))
 	}
+	if s.Waiting > 0 {
+		t.add("waited for", thousands(s.Waiting)+" partitions, whose state is elsewhere")
+	}
+	for _, one := range s.Silent {
+		t.add("silent", one.String())
+	}
 	if s.Broken != "" {
 		t.add("broken", s.Broken)
 	}
