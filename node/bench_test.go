@@ -68,6 +68,12 @@ func BenchmarkMesh(b *testing.B) {
 			return err
 		})
 	})
+	b.Run("local-worker/c=1", func(b *testing.B) {
+		concurrently(b, 1, func() error {
+			_, err := workerEcho.Call(ctx, a, &body, rpc.Peer(a.Name()))
+			return err
+		})
+	})
 }
 
 // benchNodes gives two nodes that know each other.

@@ -102,18 +102,27 @@ func (c *Client) direct(ctx context.Context, call *rpc.Call) error {
 	req.Meta = transport.Meta{
 		Partition: transport.NoPartition, Priority: uint8(priorityOf(call)), User: pairsOf(call.Metadata),
 	}
-	req.Body, _, req.Meta.Encoding = c.bodies.shrink(nil, body, call.Spec.Compression())
 	bounded, cancel := context.WithDeadline(ctx, req.Deadline)
 	defer cancel()
 	conn, err := c.peer.Conn(bounded)
 	if err != nil {
 		return asError(bounded, err)
 	}
-	if call.OneWay {
-		return asError(ctx, conn.Notify(&req))
+	limit := conn.MaxBody()
+	if len(body) <= limit { // else it is refused as it is
+		req.Body, _, req.Meta.Encoding = c.bodies.shrink(nil, body, call.Spec.Compression())
 	}
-	reply, err := conn.Call(ctx, &req)
-	if err != nil {
+	var reply *transport.Reply
+	if call.OneWay {
+		limit = min(limit, transport.MaxOneWay)
+		err = conn.Notify(&req)
+	} else {
+		reply, err = conn.Call(ctx, &req)
+	}
+	switch {
+	case tooLarge(err):
+		return tooLong(call.Spec, len(body), limit, conn.Peer().Name)
+	case err != nil || call.OneWay:
 		return asError(ctx, err)
 	}
 	defer reply.Release()
@@ -141,8 +150,6 @@ func asError(ctx context.Context, err error) error {
 		return rpc.AsError(ctx.Err())
 	case err == context.DeadlineExceeded:
 		return rpc.AsError(err)
-	case tooLarge(err):
-		return rpc.Errorf(rpc.ResourceExhausted, "the request exceeds what the node accepts").After(rpc.NeverRetry)
 	}
 	return rpc.Errorf(rpc.Unavailable, "%v", err)
 }
@@ -177,7 +184,7 @@ func (c *Client) forwarded(ctx context.Context, call *rpc.Call) error {
 		call.AnsweredBy(a.Node)
 	}
 	if a.Code != rpc.OK {
-		return &rpc.Error{Code: a.Code, Message: a.Message, Detail: a.Detail}
+		return &rpc.Error{Code: a.Code, Message: a.Message, Detail: a.Detail, RetryAfter: rpc.RetryAfterOf(a.Pushback)}
 	}
 	if call.OneWay {
 		return nil

@@ -76,7 +76,8 @@ type ForwardAnswer struct {
 	Code      rpc.Code `json:"code"`
 	Message   string   `json:"message,omitempty"`
 	Detail    []byte   `json:"detail,omitempty"`
-	ElapsedUS int64    `json:"elapsed_us"` // as seen by the node that forwarded
+	Pushback  uint32   `json:"pushback,omitempty"` // rpc.Error.Pushback
+	ElapsedUS int64    `json:"elapsed_us"`         // as seen by the node that forwarded
 }
 
 // dest is where the call goes.
@@ -142,7 +143,7 @@ func (n *Node) forwardOne(ctx context.Context, call *rpc.Call) ForwardAnswer {
 	a := ForwardAnswer{Node: call.Peer, ElapsedUS: time.Since(start).Microseconds()}
 	if err != nil {
 		e := rpc.AsError(err)
-		a.Code, a.Message, a.Detail = e.Code, e.Message, e.Detail
+		a.Code, a.Message, a.Detail, a.Pushback = e.Code, e.Message, e.Detail, e.Pushback()
 		return a
 	}
 	if reply, ok := call.Reply.(*[]byte); ok {

@@ -79,6 +79,14 @@ func (o *outgoing) carry(ctx context.Context) error {
 
 // direct brings the call to its destination.
 func (o *outgoing) direct(ctx context.Context) error {
+	err := o.toDest(ctx)
+	if err == o.unheard {
+		return nil // a peer would have dropped the one-way call without a word
+	}
+	return err
+}
+
+func (o *outgoing) toDest(ctx context.Context) error {
 	switch o.call.Dest.Kind {
 	case rpc.ToKey:
 		return o.toKey(ctx)
@@ -91,13 +99,21 @@ func (o *outgoing) direct(ctx context.Context) error {
 }
 
 // checkMetadata refuses metadata and a key that a peer would refuse, or take for a violation of
-// the protocol.
+// the protocol, wherever the call goes.
 func checkMetadata(call *rpc.Call) error {
 	if n := len(call.Metadata); n > rpc.MaxMetadata {
 		return rpc.Errorf(rpc.InvalidArgument, "%s: %d pairs of metadata; want at most %d", call.Spec.Name(), n, rpc.MaxMetadata)
 	}
 	if n := len(call.Dest.Key); n > rpc.MaxKey {
 		return rpc.Errorf(rpc.InvalidArgument, "%s: a key of %d bytes; want at most %d", call.Spec.Name(), n, rpc.MaxKey)
+	}
+	size := 0
+	for k, v := range call.Metadata {
+		size += len(k) + len(v)
+	}
+	if size > rpc.MaxMetadataBytes {
+		return rpc.Errorf(rpc.ResourceExhausted, "the metadata of %s (%d bytes) exceed the limit of %d bytes for a call",
+			call.Spec.Name(), size, rpc.MaxMetadataBytes).After(rpc.NeverRetry)
 	}
 	return nil
 }
@@ -190,8 +206,8 @@ func (o *outgoing) exchange(ctx context.Context, t *target) (*transport.Reply, e
 		Watch: o.watch(t),
 	}
 	o.left = 0
-	if how := o.call.Spec.Compression(); how != rpc.NoCompression {
-		req.Body = o.shrunk(how)
+	if o.limit = conn.MaxBody(); len(o.body) <= o.limit { // else it is refused as it is
+		req.Body = o.shrunk(o.call.Spec.Compression())
 	}
 	req.Meta = transport.Meta{
 		Partition: t.partition, Fingerprint: t.fingerprint,
@@ -205,6 +221,7 @@ func (o *outgoing) exchange(ctx context.Context, t *target) (*transport.Reply, e
 	case o.call.Spec.Streams():
 		return o.openAt(ctx, conn, t.name, &req)
 	case o.call.OneWay:
+		o.limit = min(o.limit, transport.MaxOneWay)
 		return nil, conn.Notify(&req)
 	}
 	return conn.Call(ctx, &req)
@@ -283,8 +300,7 @@ func (o *outgoing) failed(ctx context.Context, peer string, err error) (fate, st
 	case !time.Now().Before(o.due) || err == context.DeadlineExceeded:
 		return done, "", o.expired(err)
 	case tooLarge(err):
-		return done, "", rpc.Errorf(rpc.ResourceExhausted,
-			"the request of %s (%d bytes) exceeds what %s accepts", o.call.Spec.Name(), len(o.body), peer).After(rpc.NeverRetry)
+		return done, "", tooLong(o.call.Spec, len(o.body), o.limit, peer)
 	}
 	o.lost = lossOf(err)
 	if transport.IsUnsent(err) {

@@ -3,94 +3,120 @@ package node
 import (
 	"bytes"
 	"context"
-	"maps"
 	"time"
 
 	"github.com/meshnode/meshnode/rpc"
 	"github.com/meshnode/meshnode/transport"
 )
 
-// result is what a handler gave.
-type result struct {
-	reply any
-	err   error
+// localCall is a call that this node serves for itself. Its context is the one that a call from a
+// peer has, so the handler sees the deadline and the cancel of the caller's context, never its
+// values.
+//
+// Invariant: nothing that the handler gets, and nothing that it returns, shares memory with what
+// the caller has. The buffer is the handler's until it has returned.
+type localCall struct {
+	servedContext
+	h      *handler
+	req    any
+	raw    []byte  // what req points to, if the request is bytes
+	buffer *[]byte // what raw lies in; nil: nothing
+	ticket ticket
+	answer chan localAnswer // capacity 1
 }
 
-// local serves a call on this node, without a socket and, where caller and
-// handler agree on the types, without encoding. The handler runs on a goroutine
-// of its own, so that the call ends by its deadline though the handler does
-// not heed it. The fate is done or missing.
+// localAnswer is what a handler on this node has answered: an encoded reply or an error.
+type localAnswer struct {
+	body *[]byte // one of the node's buffers; nil: an error, or nobody wants to know
+	err  *rpc.Error
+}
+
+// local serves a call on this node, without a socket. Request and reply are encoded and decoded,
+// and the limits of a connection hold, so that a program observes what it would observe if a peer
+// served the call. The handler runs on a goroutine of its own, so that the call ends by its
+// deadline though the handler does not heed it. The fate is done or missing.
 func (o *outgoing) local(ctx context.Context, key info) (fate, error) {
 	n, call := o.n, o.call
+	if !call.Spec.Streams() {
+		if err := o.encodeHere(); err != nil {
+			return done, err
+		}
+	}
 	h := n.handlers.find(call.Spec.Name())
-	if h == nil {
-		call.AnsweredBy(n.cfg.Name)
-		return missing, rpc.Errorf(rpc.Unimplemented, "node %s serves no method %q", n.cfg.Name, call.Spec.Name())
-	}
-	if h.Spec.Streams() != call.Spec.Streams() {
-		return missing, rpc.Errorf(rpc.Unimplemented, "%s is %s", h.Spec.Name(), shapeOf(h.Spec))
-	}
-	if h.Spec.Streams() {
+	switch {
+	case h == nil:
+		return missing, o.refusedHere(rpc.Errorf(rpc.Unimplemented, "node %s serves no method %q", n.cfg.Name, call.Spec.Name()))
+	case h.Spec.Streams() != call.Spec.Streams():
+		return missing, o.refusedHere(rpc.Errorf(rpc.Unimplemented, "%s is %s", h.Spec.Name(), shapeOf(h.Spec)))
+	case h.Spec.Streams():
 		return done, o.localStream(ctx, key, h)
-	}
-	req, err := o.localRequest(h)
-	if err != nil {
-		return done, err
-	}
-	if h.Spec.Inline() && !call.OneWay {
-		return done, o.localInline(ctx, key, h, req)
-	}
-	base, stop := ctx, func() bool { return true }
-	if call.OneWay {
-		base = context.WithoutCancel(ctx)
 	}
 	ticket, refused := n.take(h, o.priority)
 	if refused != nil {
-		call.AnsweredBy(n.cfg.Name)
-		o.answer, o.refused = refused, true
-		return done, refused
+		return done, o.refusedHere(refused)
 	}
-	hctx, cancel := context.WithDeadline(base, o.due)
-	g := n.enter()
-	if g == nil || hctx.Err() != nil {
-		cancel()
-		n.giveBack(hctx, ticket, hctx.Err())
-		if g == nil {
-			return done, o.stopped()
-		}
-		g.leave()
-		return done, o.expired(nil)
+	c := &localCall{h: h, ticket: ticket}
+	c.init(o, key, o.due)
+	if err := c.decode(o); err != nil {
+		n.giveBack(c, ticket, err)
+		n.stats.add(BadBodies)
+		return done, o.failedHere(err)
 	}
-	n.stats.add(LocalCalls)
-	if call.OneWay { // nobody waits who could tell it that the node stops
-		stop = context.AfterFunc(n.ctx, cancel)
-	}
-	about := o.about(key)
-	answer := make(chan result, 1)
-	go func() {
-		defer g.leave()
-		defer cancel()
-		defer stop()
-		reply, err := n.run(&localContext{rpc.ServerContext{Context: hctx, Info: about}}, h, req)
-		n.giveBack(hctx, ticket, err)
-		answer <- result{reply, err}
-	}()
-	if call.OneWay {
-		return done, nil
-	}
-	return done, o.await(ctx, hctx, cancel, h, answer)
+	return done, o.serveHere(ctx, c)
 }
 
-// localContext is the context of a handler that serves this very node.
-type localContext struct{ rpc.ServerContext }
+// serveHere runs a call that is admitted.
+func (o *outgoing) serveHere(ctx context.Context, c *localCall) error {
+	n := o.n
+	g := n.enter()
+	if g == nil || ctx.Err() != nil || !time.Now().Before(o.due) {
+		c.call.End(context.Canceled)
+		n.giveBack(c, c.ticket, context.Canceled)
+		if g == nil {
+			return o.stopped()
+		}
+		g.leave()
+		return o.over(ctx)
+	}
+	n.stats.add(LocalCalls)
+	if c.h.Spec.Inline() && !o.call.OneWay { // it never blocks, so the caller's goroutine may run it
+		defer g.leave()
+		a := c.serve(n)
+		c.call.End(context.Canceled)
+		return o.localReply(a)
+	}
+	stop := func() bool { return true }
+	if o.call.OneWay { // nobody waits who could tell it that the node stops
+		stop = context.AfterFunc(n.ctx, func() { c.call.End(context.Canceled) })
+	} else {
+		c.answer = make(chan localAnswer, 1)
+	}
+	go func() {
+		defer g.leave()
+		defer stop()
+		defer c.call.End(context.Canceled)
+		a := c.serve(n)
+		if c.answer != nil {
+			c.answer <- a // before the context ends, see await
+		}
+	}()
+	if o.call.OneWay {
+		return nil
+	}
+	return o.await(ctx, c)
+}
 
-func (c *localContext) about() *rpc.Info { return &c.Info }
+// init makes the context of a call that this node serves for itself; the zero due is none.
+func (c *servedContext) init(o *outgoing, key info, due time.Time) {
+	c.call.SetDeadline(due)
+	c.Context = &c.call
+	c.Info = o.about(key)
+}
 
-// about is what a handler on this node is told of the call, which it may
-// outlive.
+// about is what a handler on this node is told of the call, which it may outlive.
 func (o *outgoing) about(key info) rpc.Info {
 	about := rpc.Info{
-		Method: o.call.Spec.Name(), Peer: o.n.cfg.Name, Metadata: maps.Clone(o.call.Metadata),
+		Method: o.call.Spec.Name(), Peer: o.n.cfg.Name, Metadata: copyOf(o.call.Metadata),
 		Keyed: key.keyed, Partition: key.partition, Attempt: o.repeats, Priority: o.priority,
 		Failover: key.standIn == transport.InPlace, Spilled: key.standIn == transport.Spilled,
 	}
@@ -100,96 +126,175 @@ func (o *outgoing) about(key info) rpc.Info {
 	return about
 }
 
-// localInline runs a handler that never blocks on the caller's own goroutine.
-func (o *outgoing) localInline(ctx context.Context, key info, h *handler, req any) error {
-	n := o.n
-	g := n.enter()
-	if g == nil {
-		return o.stopped()
+// decode makes the request in the handler's type, from bytes of its own.
+func (c *localCall) decode(o *outgoing) *rpc.Error {
+	if c.h.Spec.RawRequest() {
+		c.buffer = o.n.buffer()
+		*c.buffer = append((*c.buffer)[:0], o.body...)
+		c.raw = *c.buffer // the handler may put anything into its request
+		c.req = &c.raw
+		return nil
 	}
-	defer g.leave()
-	n.stats.add(LocalCalls)
-	hctx := &localContext{rpc.ServerContext{Context: dueContext{ctx, o.due}, Info: o.about(key)}}
-	reply, err := n.run(hctx, h, req)
-	return o.localReply(h, result{reply, err})
+	req, err := c.h.Spec.DecodeRequest(o.body)
+	if err != nil {
+		return rpc.Errorf(rpc.InvalidArgument, "request of %s: %v", c.h.Spec.Name(), err)
+	}
+	c.req = req
+	return nil
 }
 
-// dueContext tells of a deadline without a timer for it: nobody waits.
-type dueContext struct {
-	context.Context
-	due time.Time
+// serve runs the handler and encodes what it returns.
+func (c *localCall) serve(n *Node) (a localAnswer) {
+	reply, err := n.run(&c.servedContext, c.h, c.req)
+	n.giveBack(c, c.ticket, err)
+	if c.answer != nil || c.h.Spec.Inline() {
+		a = n.answerHere(c.h, reply, err)
+	}
+	if c.buffer != nil { // which the reply may have been part of
+		n.recycle(c.buffer)
+	}
+	return a
 }
 
-// Deadline implements context.Context.
-func (c dueContext) Deadline() (time.Time, bool) { return c.due, true }
+// answerHere makes of a handler's reply or error what its caller on this node gets.
+func (n *Node) answerHere(h *handler, reply any, err error) localAnswer {
+	if err == nil {
+		buf := n.buffer()
+		b, failed := h.Spec.AppendReply((*buf)[:0], reply)
+		switch {
+		case failed != nil:
+			err = n.unencodable(h, failed)
+		case len(b) > n.bodies.limit:
+			err = replyTooLong(len(b), n.bodies.limit)
+		default:
+			*buf = b
+			return localAnswer{body: buf}
+		}
+		n.recycle(buf)
+	}
+	return localAnswer{err: carried(err, n.bodies.limit)}
+}
 
-// await waits for the handler's answer, or for the end of the call's time or
-// of the node, on which the handler is told by cancel.
-func (o *outgoing) await(ctx, hctx context.Context, cancel func(), h *handler, answer <-chan result) error {
+// carried returns err as a caller elsewhere would get it: a fresh value with what travels. Its
+// detail is at most limit bytes long.
+func carried(err error, limit int) *rpc.Error {
+	e := rpc.AsError(err)
+	if len(e.Detail) > limit {
+		return replyTooLong(len(e.Detail), limit)
+	}
+	fresh := &rpc.Error{Code: e.Code, Message: cut(e.Message), RetryAfter: rpc.RetryAfterOf(e.Pushback())}
+	if len(e.Detail) > 0 {
+		fresh.Detail = bytes.Clone(e.Detail)
+	}
+	return fresh
+}
+
+// replyTooLong is what a caller gets instead of a reply that is longer than it takes, in bytes.
+func replyTooLong(length, limit int) *rpc.Error {
+	return rpc.Errorf(rpc.ResourceExhausted, "%s", transport.ReplyTooLong(length, limit)).After(rpc.NeverRetry)
+}
+
+// await waits for the handler's answer, or for the end of the call's time or of the node, on
+// which the handler's context ends.
+func (o *outgoing) await(ctx context.Context, c *localCall) error {
 	select {
-	case r := <-answer:
-		return o.localReply(h, r)
-	case <-hctx.Done():
+	case a := <-c.answer:
+		return o.localReply(a)
+	case <-c.call.Done(): // by the deadline, or behind the answer
+	case <-ctx.Done():
+		c.call.End(ctx.Err())
 	case <-o.n.ctx.Done():
-		cancel()
+		c.call.End(context.Canceled)
 	}
 	select { // both may be ready: an answer counts
-	case r := <-answer:
-		return o.localReply(h, r)
+	case a := <-c.answer:
+		return o.localReply(a)
 	default:
 	}
-	switch {
-	case ctx.Err() != nil:
-		return o.ended(ctx)
-	case o.n.ctx.Err() != nil:
+	if ctx.Err() == nil && o.n.ctx.Err() != nil {
 		return o.stopped()
 	}
+	return o.over(ctx)
+}
+
+// over is the error of a call whose context or deadline has ended.
+func (o *outgoing) over(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return o.ended(ctx)
+	}
 	return o.expired(nil)
+}
+
+// localReply takes the handler's answer in the caller's type.
+func (o *outgoing) localReply(a localAnswer) error {
+	switch {
+	case a.err != nil:
+		return o.failedHere(a.err)
+	case a.body == nil:
+		return nil
+	}
+	reply, err := o.replyHere(a.body)
+	if err != nil {
+		return rpc.Errorf(rpc.Internal, "reply of %s by %s: %v", o.call.Spec.Name(), o.n.cfg.Name, err)
+	}
+	o.call.Reply = reply
+	o.call.AnsweredBy(o.n.cfg.Name)
+	return nil
+}
+
+// replyHere decodes a reply, and keeps long bytes where they are.
+func (o *outgoing) replyHere(body *[]byte) (any, error) {
+	if o.call.Spec.RawReply() {
+		if into := o.call.Into; into != nil {
+			*into = append((*into)[:0], *body...)
+			o.n.recycle(body)
+			return into, nil
+		}
+		if cap(*body) > keepBuffer {
+			return body, nil
+		}
+	}
+	defer o.n.recycle(body)
+	return o.call.Spec.DecodeReply(*body)
+}
+
+// encodeHere encodes the request and refuses one that no peer like this node would take.
+func (o *outgoing) encodeHere() error {
+	if err := o.encode(); err != nil {
+		return err
+	}
+	limit := o.n.bodies.limit
+	fits := len(o.body) <= limit
+	if o.call.OneWay && len(o.body) > transport.MaxOneWay {
+		limit = min(limit, transport.MaxOneWay)
+		fits = fits && len(o.shrunk(o.call.Spec.Compression())) <= limit
+	}
+	if !fits {
+		return tooLong(o.call.Spec, len(o.body), limit, o.n.cfg.Name)
+	}
+	return nil
+}
+
+// refusedHere notes that this node refused the call before any handler ran.
+func (o *outgoing) refusedHere(e *rpc.Error) *rpc.Error {
+	o.failedHere(e)
+	o.refused = true
+	return e
+}
+
+// failedHere notes that this node answered the call with an error, which the sender of a one-way
+// call does not hear.
+func (o *outgoing) failedHere(e *rpc.Error) *rpc.Error {
+	o.answer, o.refused = e, false
+	if o.call.OneWay {
+		o.unheard = e
+	} else {
+		o.call.AnsweredBy(o.n.cfg.Name)
+	}
+	return e
 }
 
 // stopped is the error of a call that the end of this node cut short.
 func (o *outgoing) stopped() error {
 	return rpc.Errorf(rpc.Unavailable, "%s: node %s is stopping", o.call.Spec.Name(), o.n.cfg.Name)
-}
-
-// localRequest gives the request in the handler's type. A second attempt gets
-// one of its own: the caller may have its answer, and the request back, before
-// this handler returns.
-func (o *outgoing) localRequest(h *handler) (any, error) {
-	if o.call.Spec.SameTypes(h.Spec) && !o.isHedge {
-		return o.call.Req, nil
-	}
-	if err := o.encode(); err != nil {
-		return nil, err
-	}
-	body := o.body
-	if o.isHedge {
-		body = bytes.Clone(body)
-	}
-	req, err := h.Spec.DecodeRequest(body)
-	if err != nil {
-		return nil, rpc.Errorf(rpc.InvalidArgument, "request of %s: %v", h.Spec.Name(), err)
-	}
-	return req, nil
-}
-
-// localReply takes the handler's reply in the caller's type.
-func (o *outgoing) localReply(h *handler, r result) error {
-	o.call.AnsweredBy(o.n.cfg.Name)
-	if r.err != nil {
-		o.answer, o.refused = rpc.AsError(r.err), false
-		return o.answer
-	}
-	if o.call.Spec.SameTypes(h.Spec) {
-		o.call.Reply = r.reply
-		return nil
-	}
-	b, err := h.Spec.AppendReply(nil, r.reply)
-	if err == nil {
-		o.call.Reply, err = o.call.Spec.DecodeReply(b)
-	}
-	if err != nil {
-		return rpc.Errorf(rpc.Internal, "reply of %s: %v", h.Spec.Name(), err)
-	}
-	return nil
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"maps"
 	"time"
 
 	"github.com/meshnode/meshnode/rpc"
@@ -32,6 +33,8 @@ type outgoing struct {
 	nested   bool          // it serves a call that was itself sent again
 	answer   *rpc.Error    // the latest error that a node answered with
 	refused  bool          // that node refused it before any handler ran
+	unheard  error         // an answer of this node to a one-way call, whose sender does not hear it
+	limit    int           // length of the longest request that the latest peer takes, in bytes
 	priority rpc.Priority
 	isHedge  bool              // a second attempt beside another
 	lost     loss              // how the latest attempt lost its peer
@@ -63,16 +66,34 @@ func (o *outgoing) encode() error {
 // shrunk gives the encoded request as it is sent, compressed once for all
 // attempts.
 func (o *outgoing) shrunk(how rpc.Compression) []byte {
+	if how == rpc.NoCompression {
+		return o.body
+	}
 	if o.small == nil {
 		o.small, _, o.how = o.n.bodies.shrink(nil, o.body, how)
 	}
 	return o.small
 }
 
+// tooLong is the error of a request that is longer than a peer takes it. Both lengths are in bytes,
+// before compression.
+func tooLong(spec *rpc.Spec, length, limit int, peer string) *rpc.Error {
+	return rpc.Errorf(rpc.ResourceExhausted, "the request of %s (%d bytes) exceeds the limit of %d bytes for calls to %s",
+		spec.Name(), length, limit, peer).After(rpc.NeverRetry)
+}
+
 func (o *outgoing) release() {
 	if o.buffer != nil {
 		o.n.recycle(o.buffer)
 	}
+}
+
+// copyOf returns metadata as they arrive at a peer.
+func copyOf(m rpc.Metadata) rpc.Metadata {
+	if len(m) == 0 {
+		return nil
+	}
+	return maps.Clone(m)
 }
 
 func pairsOf(m rpc.Metadata) []transport.Pair {

@@ -110,14 +110,19 @@ func (n *Node) answer(in *transport.Incoming, h *handler, key info, reply any, e
 		if err = n.answerOK(in, h, key, reply); err == nil {
 			return
 		}
-		n.log.Error().Err(err).Str("method", h.Spec.Name()).Msg("reply cannot be encoded")
-		err = rpc.Errorf(rpc.Internal, "the reply cannot be encoded")
+		err = n.unencodable(h, err)
 	}
 	e := rpc.AsError(err)
 	meta := &transport.Meta{
 		Partition: transport.NoPartition, Message: []byte(cut(e.Message)), StandIn: key.standIn, Pushback: e.Pushback(),
 	}
 	_ = in.Reply(uint64(e.Code), meta, e.Detail)
+}
+
+// unencodable logs why a reply cannot be encoded, and returns what its caller gets instead.
+func (n *Node) unencodable(h *handler, err error) error {
+	n.log.Error().Err(err).Str("method", h.Spec.Name()).Msg("reply cannot be encoded")
+	return rpc.Errorf(rpc.Internal, "the reply cannot be encoded")
 }
 
 // answerOK sends a handler's reply. The error says that it cannot be encoded.
@@ -141,6 +146,9 @@ func (n *Node) answerOK(in *transport.Incoming, h *handler, key info, reply any)
 // a key that the owner serves inline or as it is need no meta, which costs time.
 func (n *Node) replyBody(in *transport.Incoming, spec *rpc.Spec, key info, body []byte) {
 	how := spec.Compression()
+	if len(body) > in.MaxReply() {
+		how = rpc.NoCompression // it is refused as it is
+	}
 	if how == rpc.NoCompression && (key.keyed && key.standIn == transport.AsOwner || in.Inline()) {
 		_ = in.Reply(transport.CodeOK, nil, body)
 		return

@@ -97,6 +97,11 @@ func recvError(err error) error {
 	return rpc.Errorf(rpc.Unavailable, "%v", err)
 }
 
+// localContext is the context of a handler that serves a stream of this very node.
+type localContext struct{ rpc.ServerContext }
+
+func (c *localContext) about() *rpc.Info { return &c.Info }
+
 // localStream opens a stream to this very node.
 func (o *outgoing) localStream(ctx context.Context, key info, h *handler) error {
 	n := o.n

@@ -101,8 +101,8 @@ type Dest struct {
 
 func (d *Dest) many() bool { return d.Kind == ToAll || d.Kind == ToOwners }
 
-// Metadata is what users send along with a call. Keys and values are any
-// bytes; a call's header, all metadata included, is at most 64 KiB.
+// Metadata is what users send along with a call. Keys and values are any bytes, within MaxMetadata
+// and MaxMetadataBytes.
 type Metadata map[string]string
 
 // MaxMetadata is how many pairs of metadata a call may carry.
@@ -110,6 +110,10 @@ const MaxMetadata = wire.MaxPairs
 
 // MaxKey is the most bytes that the key of a call may have.
 const MaxKey = wire.MaxKey
+
+// MaxMetadataBytes is how many bytes the keys and values of a call's metadata may have together. A
+// call with more is refused with ResourceExhausted. It leaves room for the rest of a header.
+const MaxMetadataBytes = 52 << 10
 
 type optionKind uint8
 

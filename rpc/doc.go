@@ -11,9 +11,9 @@
 //
 // Values travel as msgpack; a struct's fields go by their msgpack tag, else
 // their json tag, else their name. A Req or Reply of []byte passes through as
-// it is. A call to a handler in the same process hands the pointers over
-// without encoding: neither side may change a request or a reply once it has
-// given it away, and a caller whose call ended early must not reuse the request.
+// it is. A call to a handler in the same process is encoded and decoded too, so
+// caller and handler never share memory: each may change what it has, and a caller
+// whose call ended early may use its request again.
 //
 // # Failures
 //

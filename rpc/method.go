@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"fmt"
-	"reflect"
 
 	"github.com/meshnode/meshnode/internal/wire"
 )
@@ -21,7 +20,6 @@ type Spec struct {
 	policy     CallPolicy
 	request    codec
 	reply      codec
-	types      [2]reflect.Type // of the request and the reply; nil: bytes of any type
 }
 
 // Name is the method's name, such as "greeter.Hello".
@@ -57,12 +55,6 @@ func (s *Spec) AppendReply(dst []byte, reply any) ([]byte, error) {
 
 // DecodeReply gives a new *Reply. It is safe on bytes from strangers.
 func (s *Spec) DecodeReply(b []byte) (any, error) { return s.reply.decode(b) }
-
-// SameTypes tells whether values of one spec can be handed to the other
-// without encoding.
-func (s *Spec) SameTypes(o *Spec) bool {
-	return s == o || s.types == o.types && s.types[0] != nil
-}
 
 // MethodOption is a property of a method, given to NewMethod.
 type MethodOption func(*Spec)
@@ -108,10 +100,7 @@ type Method[Req, Reply any] struct{ spec *Spec }
 // are the mesh's own. It panics on a bad name: methods are declared in package
 // variables, so that is found when the program starts.
 func NewMethod[Req, Reply any](name string, opts ...MethodOption) Method[Req, Reply] {
-	s := &Spec{
-		request: codecFor[Req](), reply: codecFor[Reply](),
-		types: [2]reflect.Type{reflect.TypeFor[Req](), reflect.TypeFor[Reply]()},
-	}
+	s := &Spec{request: codecFor[Req](), reply: codecFor[Reply]()}
 	s.init(name, opts)
 	return Method[Req, Reply]{spec: s}
 }
@@ -144,11 +133,14 @@ func (m Method[Req, Reply]) Name() string { return m.spec.name }
 func (m Method[Req, Reply]) Spec() *Spec { return m.spec }
 
 // Handle serves the method: fn runs for each call that reaches r, many side by
-// side. Its ctx ends with the caller's deadline or cancel. req, and what it
-// points to, is the handler's until it returns: to keep bytes of a []byte
-// request it must copy them. It must not change reply after it has given it
-// away; a nil reply stands for the zero Reply. It panics if r already serves the
-// name.
+// side. Its ctx ends with the caller's deadline or cancel, or when the call is
+// answered; it has none of the values of the caller's context. req, and what it
+// points to, is the handler's alone, wherever the caller is; the bytes of a []byte
+// request only until it returns, so that it must copy what it keeps. reply is
+// encoded after the return and must not change until then: what other goroutines
+// change must be copied. A nil reply stands for the zero Reply. Of an error, its code,
+// message, detail and RetryAfter reach the caller. It panics if r already serves
+// the name.
 func (m Method[Req, Reply]) Handle(r Registrar, fn func(ctx context.Context, req *Req) (*Reply, error)) {
 	err := r.Register(&Handler{Spec: m.spec, Serve: func(ctx context.Context, req any) (any, error) {
 		reply, err := fn(ctx, req.(*Req))

@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -70,38 +69,6 @@ func TestMethodOptions(t *testing.T) {
 	}
 	if spec, err := Untyped("a", Idempotent()); err != nil || !spec.Idempotent() {
 		t.Errorf("Untyped with options: %v", err)
-	}
-}
-
-func TestSameTypes(t *testing.T) {
-	t.Parallel()
-	a, b := hello().Spec(), hello().Spec()
-	other := NewMethod[greeting, greeting]("greeter.Hello").Spec()
-	raw := NewMethod[[]byte, []byte]("greeter.Hello").Spec()
-	u1, err1 := Untyped("greeter.Hello")
-	u2, err2 := Untyped("greeter.Hello")
-	if err := errors.Join(err1, err2); err != nil {
-		t.Fatal(err)
-	}
-	cases := []struct {
-		name string
-		a, b *Spec
-		want bool
-	}{
-		{"itself", a, a, true},
-		{"declared twice", a, b, true},
-		{"other reply", a, other, false},
-		{"raw", a, raw, false},
-		{"untyped", a, u1, false},
-		{"untyped the other way", u1, a, false},
-		{"untyped itself", u1, u1, true},
-		{"two untyped", u1, u2, false},
-		{"raw and untyped", raw, u1, false},
-	}
-	for _, c := range cases {
-		if got := c.a.SameTypes(c.b); got != c.want {
-			t.Errorf("%s: %v, want %v", c.name, got, c.want)
-		}
 	}
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"iter"
-	"reflect"
 )
 
 // StreamCaller opens streams. *node.Node is one.
@@ -43,10 +42,7 @@ type Stream[In, Out any] struct{ spec *Spec }
 
 // NewStream declares a stream. Names are as NewMethod's, which shares them.
 func NewStream[In, Out any](name string, opts ...MethodOption) Stream[In, Out] {
-	s := &Spec{
-		request: codecFor[In](), reply: codecFor[Out](), streams: true,
-		types: [2]reflect.Type{reflect.TypeFor[In](), reflect.TypeFor[Out]()},
-	}
+	s := &Spec{request: codecFor[In](), reply: codecFor[Out](), streams: true}
 	s.init(name, opts)
 	return Stream[In, Out]{spec: s}
 }

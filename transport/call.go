@@ -30,6 +30,12 @@ type Request struct {
 	Watch Watch
 }
 
+// What never goes in parts, in bytes.
+const (
+	MaxOneWay       = wire.MaxInline // the body of a one-way call
+	MaxStreamDetail = wire.MaxInline // the body of the reply that ends a stream
+)
+
 // Call sends req and waits for the reply, for req.Deadline or for the end of
 // ctx, whichever comes first; on the latter two the peer is told to cancel.
 //

@@ -24,6 +24,14 @@ type CallContext struct {
 	watched bool // by a function in after, now or before
 }
 
+// SetDeadline sets the deadline of a context that is fresh and belongs to no Incoming: one for a
+// call that does not come over a connection. The zero time is no deadline.
+func (c *CallContext) SetDeadline(due time.Time) { c.due = due }
+
+// End ends a context that belongs to no Incoming. why is context.Canceled or
+// context.DeadlineExceeded; the first reason counts.
+func (c *CallContext) End(why error) { c.end(why) }
+
 // Deadline implements context.Context.
 func (c *CallContext) Deadline() (time.Time, bool) { return c.due, !c.due.IsZero() }
 

@@ -150,6 +150,10 @@ func (c *Conn) run() {
 // Peer tells who is at the other end.
 func (c *Conn) Peer() Identity { return c.peer }
 
+// MaxBody is the length of the longest request that goes over the connection, and of the longest
+// message of a stream, in bytes.
+func (c *Conn) MaxBody() int { return c.maxBody }
+
 // RemoteAddr is the other end's address.
 func (c *Conn) RemoteAddr() net.Addr { return c.nc.RemoteAddr() }
 

@@ -114,6 +114,9 @@ func (in *Incoming) Reply(code uint64, meta *Meta, body []byte) error {
 	return err
 }
 
+// MaxReply is the length of the longest reply that the peer takes, in bytes.
+func (in *Incoming) MaxReply() int { return in.conn.maxBody }
+
 // ReplyMeta gives an empty meta for Reply that costs no memory. It is the call's
 // own, and valid until ServeCall returns.
 func (in *Incoming) ReplyMeta() *Meta {

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"github.com/meshnode/meshnode/internal/wire"
@@ -15,8 +16,11 @@ func (c *Conn) reply(in *Incoming, code uint64, meta *Meta, body []byte) error {
 	// Data frames of a stream are its messages, so its status has no parts.
 	if !c.fits(0, meta, len(body)) || in.stream != nil && len(body) > wire.MaxInline {
 		c.ep.stats.add(BodiesTooLarge, 1)
-		code, body = CodeResourceExhausted, nil
-		meta = hopeless("the reply exceeds the caller's limit")
+		limit := c.maxBody
+		if in.stream != nil {
+			limit = min(limit, MaxStreamDetail)
+		}
+		code, meta, body = CodeResourceExhausted, hopeless(ReplyTooLong(len(body), limit)), nil
 	}
 	if len(body) > wire.MaxInline {
 		if in.inline {
@@ -131,6 +135,12 @@ func codeOf(err error) uint64 {
 		return CodeCanceled
 	}
 	return CodeUnavailable
+}
+
+// ReplyTooLong is what the caller of a method is told instead of a reply, or of an error's detail,
+// that is longer than it takes; both lengths are in bytes.
+func ReplyTooLong(length, limit int) string {
+	return fmt.Sprintf("the reply (%d bytes) exceeds the caller's limit of %d bytes", length, limit)
 }
 
 func message(text string) *Meta {
