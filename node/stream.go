@@ -28,41 +28,73 @@ func (o *outgoing) openAt(ctx context.Context, conn *transport.Conn, peer string
 		return refusal, err
 	}
 	o.call.AnsweredBy(peer)
-	o.call.Stream = &remoteStream{s}
+	o.call.Stream = openedAt(s)
 	return nil, nil
 }
 
-// remoteStream is a stream to a peer, as rpc wants it.
-type remoteStream struct{ *transport.Stream }
+// openedStream is a stream as its caller has it, wherever it is served.
+type openedStream struct {
+	raw    rawStream
+	status func() error // how it has ended, after io.EOF; nil: well
+}
+
+// rawStream is a *transport.Stream or the caller's end of a pipe.
+type rawStream interface {
+	Send(msg []byte) error
+	Recv() ([]byte, error)
+	CloseSend() error
+	Close()
+}
 
 // Send implements rpc.RawStream.
-func (s *remoteStream) Send(msg []byte) error { return sendError(s.Stream.Send(msg)) }
+func (s *openedStream) Send(msg []byte) error { return sendError(s.raw.Send(msg)) }
 
 // Recv implements rpc.RawStream.
-func (s *remoteStream) Recv() ([]byte, error) {
-	msg, err := s.Stream.Recv()
+func (s *openedStream) Recv() ([]byte, error) {
+	msg, err := s.raw.Recv()
 	if err != io.EOF {
 		return msg, recvError(err)
 	}
-	status, err := s.Status()
-	if err != nil {
-		return nil, recvError(err)
-	}
-	if status.Code != transport.CodeOK {
-		return nil, errorOf(status)
+	if err := s.status(); err != nil {
+		return nil, err
 	}
 	return nil, io.EOF
 }
 
-// servedStream is a stream that a peer has opened.
-type servedStream struct{ *transport.Stream }
+// CloseSend implements rpc.RawStream.
+func (s *openedStream) CloseSend() error { return s.raw.CloseSend() }
+
+// Close implements rpc.RawStream.
+func (s *openedStream) Close() { s.raw.Close() }
+
+// openedAt is a stream that a peer serves.
+func openedAt(s *transport.Stream) *openedStream {
+	return &openedStream{raw: s, status: func() error {
+		status, err := s.Status()
+		switch {
+		case err != nil:
+			return recvError(err)
+		case status.Code != transport.CodeOK:
+			return errorOf(status)
+		}
+		return nil
+	}}
+}
+
+// servedStream is a stream as its handler has it.
+type servedStream struct {
+	raw interface {
+		Send(msg []byte) error
+		Recv() ([]byte, error)
+	}
+}
 
 // Send implements rpc.RawStream.
-func (s *servedStream) Send(msg []byte) error { return sendError(s.Stream.Send(msg)) }
+func (s *servedStream) Send(msg []byte) error { return sendError(s.raw.Send(msg)) }
 
 // Recv implements rpc.RawStream.
 func (s *servedStream) Recv() ([]byte, error) {
-	msg, err := s.Stream.Recv()
+	msg, err := s.raw.Recv()
 	return msg, recvError(err)
 }
 
@@ -91,16 +123,13 @@ func recvError(err error) error {
 		return err
 	case err == transport.ErrBodyTooLarge:
 		return rpc.Errorf(rpc.ResourceExhausted, "a message exceeds what one of the nodes accepts")
+	case err == transport.ErrStreamEnded: // by this side: it was closed, or its handler has returned
+		return rpc.Errorf(rpc.Canceled, "this side has ended the stream")
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return rpc.AsError(err)
 	}
 	return rpc.Errorf(rpc.Unavailable, "%v", err)
 }
-
-// localContext is the context of a handler that serves a stream of this very node.
-type localContext struct{ rpc.ServerContext }
-
-func (c *localContext) about() *rpc.Info { return &c.Info }
 
 // localStream opens a stream to this very node.
 func (o *outgoing) localStream(ctx context.Context, key info, h *handler) error {
@@ -109,28 +138,38 @@ func (o *outgoing) localStream(ctx context.Context, key info, h *handler) error 
 	if g == nil {
 		return o.stopped()
 	}
-	n.stats.add(LocalCalls)
-	bounded, cancel := ctx, context.CancelFunc(func() {})
-	if !o.endless {
-		bounded, cancel = context.WithDeadline(ctx, o.due)
+	if ctx.Err() != nil || !time.Now().Before(o.due) {
+		g.leave()
+		return o.over(ctx)
 	}
-	caller, server, serverCtx, end := rpc.Pipe(bounded)
-	hctx, stop := context.WithCancel(serverCtx)
-	unwatch := context.AfterFunc(n.ctx, stop)
-	about := o.about(key)
+	n.stats.add(LocalCalls)
+	hctx := new(servedContext)
+	due, bounded, cancel := time.Time{}, ctx, context.CancelFunc(func() {})
+	if !o.endless {
+		due = o.due
+		bounded, cancel = context.WithDeadline(ctx, due)
+	}
+	hctx.init(o, key, due)
+	p := transport.NewPipe(n.endpoint.Limits(), hctx.call.End)
+	ends := []func() bool{
+		context.AfterFunc(bounded, func() { p.Abort(bounded.Err()) }),
+		context.AfterFunc(n.ctx, func() { p.Cut(transport.ErrShutdown) }),
+	}
 	go func() {
 		defer g.leave()
-		defer cancel()
-		defer stop()
-		defer unwatch()
-		_, err := n.run(&localContext{rpc.ServerContext{Context: hctx, Info: about}}, h, server)
+		_, err := n.run(hctx, h, &servedStream{p.Server()})
 		if err != nil {
-			err = rpc.AsError(err)
+			err = carried(err, min(n.bodies.limit, transport.MaxStreamDetail))
 		}
-		end(err)
+		p.End(err)
+		hctx.call.End(context.Canceled)
+		for _, stop := range ends { // an ended stream keeps nothing of its contexts
+			stop()
+		}
+		cancel()
 	}()
 	o.call.AnsweredBy(n.cfg.Name)
-	o.call.Stream = caller
+	o.call.Stream = &openedStream{raw: p.Caller(), status: p.Status}
 	return nil
 }
 
@@ -148,7 +187,9 @@ func (n *Node) serveStream(in *transport.Incoming, h *handler, key info) {
 		return
 	}
 	e := rpc.AsError(err)
-	_ = in.Reply(uint64(e.Code), said("%s", e.Message), e.Detail)
+	status := said("%s", e.Message)
+	status.Pushback = e.Pushback()
+	_ = in.Reply(uint64(e.Code), status, e.Detail)
 }
 
 // Open implements rpc.StreamCaller: the stream is served by the node that the
@@ -177,6 +218,6 @@ func (c *Client) Open(ctx context.Context, call *rpc.Call) error {
 		defer refusal.Release()
 		return errorOf(refusal)
 	}
-	call.Stream = &remoteStream{s}
+	call.Stream = openedAt(s)
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"testing"
 	"time"
 
@@ -215,5 +216,46 @@ func TestStreamIsCancelled(t *testing.T) {
 		s = open(t.Context(), where, rpc.Timeout(50*time.Millisecond))
 		check("late, at "+where, s, context.DeadlineExceeded)
 		s.Close()
+	}
+}
+
+// A stream that has ended keeps nothing while the context that it was opened with lives, even if
+// nobody closes it.
+func TestEndedLocalStreamsKeepNothing(t *testing.T) {
+	a := newLab(t).start("a")
+	handleSums(a)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	use := func(streams int) (heap uint64, goroutines int) {
+		opts := []rpc.CallOption{rpc.Peer("a"), rpc.Timeout(time.Hour)}
+		for i := range streams {
+			s, err := sums.Open(ctx, a, opts[:1+i%2]...)
+			if err == nil {
+				err = s.CloseSend()
+			}
+			if err == nil {
+				_, err = s.Recv()
+			}
+			if err != io.EOF {
+				t.Fatal(err)
+			}
+		}
+		eventually(t, "the handlers' end", func() error {
+			if left := a.running.Load().state.Load(); left > 0 {
+				return fmt.Errorf("%d handlers run", left)
+			}
+			return nil
+		})
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc, runtime.NumGoroutine()
+	}
+	const streams = 2000
+	heap, goroutines := use(streams)
+	more, now := use(streams)
+	if kept := (int64(more) - int64(heap)) / streams; kept > 100 || now > goroutines+streams/10 {
+		t.Errorf("an ended stream keeps %d bytes; %d goroutines became %d", kept, goroutines, now)
 	}
 }

@@ -120,7 +120,7 @@ func limitsOf(h *wire.Hello, cfg *Config) peerLimits {
 	if h.MaxCalls > 0 && h.MaxCalls < uint64(l.maxCalls) {
 		l.maxCalls = int(h.MaxCalls)
 	}
-	l.part = int(min(l.window, credit(h.ConnWindow), 2*(wire.Chunk+frameCost)))/2 - frameCost
+	l.part = largestPart(l.window, credit(h.ConnWindow))
 	return l
 }
 

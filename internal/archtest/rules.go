@@ -114,6 +114,7 @@ func housePackages() map[string]Row {
 		"node": {
 			Internal: []string{"rpc", "router", "router/balance", "router/health", "membership", "transport", "internal/admission", "internal/budget", "internal/compress", "internal/metrics", "internal/mprpc", "internal/simhook"},
 			External: []string{zerolog, msgpack},
+			Tests:    []string{"internal/simnet"},
 		},
 		"cmd/meshnode/...": {
 			Internal: []string{"node", "rpc", "router", "membership", "transport", "certs", "sim/scenario", "sim/report", "internal/exact", "internal/datadir", "outbox", "cmd/meshnode/..."},
