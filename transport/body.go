@@ -80,16 +80,12 @@ func (b *inbound) join() []byte {
 	return whole
 }
 
-// sendBody sends a body in parts.
-func (c *Conn) sendBody(ctx context.Context, s *sender, body []byte) error {
-	most := c.maxPart()
+// sendBody sends a body, or a message of a stream, in as many parts as it takes. It
+// returns what was not sent.
+func (c *Conn) sendBody(ctx context.Context, s *sender, body []byte) (rest []byte, err error) {
 	for {
-		n := min(len(body), most)
-		if err := c.sendPart(ctx, s, body[:n], n < len(body)); err != nil {
-			return err
-		}
-		if body = body[n:]; len(body) == 0 {
-			return nil
+		if body, err = c.sendPart(ctx, s, body); err != nil || len(body) == 0 {
+			return body, err
 		}
 	}
 }
@@ -103,7 +99,7 @@ func (c *Conn) data(h *wire.Header, part []byte) error {
 	if !known {
 		return ErrUnexpectedFrame
 	}
-	grant, err := c.in.arrived(cost, stream != nil)
+	grant, err := c.in.arrived(cost)
 	if err != nil {
 		return err
 	}

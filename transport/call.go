@@ -139,6 +139,9 @@ func (c *Conn) queueCall(ctx context.Context, r *Reply, req *Request, shape call
 	if shape != asHeader {
 		r.end = c.out.queued + uint64(len(c.out.buf)-from)
 	}
+	if shape == asOpen {
+		c.out.buf = r.stream.in.appendWindow(c.out.buf, r.id)
+	}
 	who := byFlusher
 	if waiting == 1 && !c.busy.Load() {
 		who = byCaller
@@ -166,7 +169,7 @@ func (c *Conn) startInParts(ctx context.Context, r *Reply, req *Request) error {
 	}
 	ctx, cancel := withDeadline(ctx, req.Deadline)
 	defer cancel()
-	err := c.sendBody(ctx, s, req.Body)
+	_, err := c.sendBody(ctx, s, req.Body)
 	c.stopSender(s, ErrStreamEnded)
 	if err == nil || err == ErrStreamEnded || err == ErrClosed {
 		return nil // or an early reply, or the end of the connection: wait tells

@@ -89,10 +89,6 @@ func TestCloseMeetsRecv(t *testing.T) {
 				l.Error("a closed stream gives messages")
 			}
 		}
-		eventually(l, "an account of nothing", func() bool {
-			c.in.mu.Lock()
-			defer c.in.mu.Unlock()
-			return c.in.held == 0
-		})
+		eventually(l, "an account of nothing", func() bool { return c.pool.lent.Load() == 0 })
 	})
 }

@@ -43,6 +43,7 @@ type Conn struct {
 	out  writer
 	flow outflow // under out.mu
 	in   inflow
+	pool windowPool // of the streams' receiving windows
 	pend pending
 
 	serving serving
@@ -69,7 +70,7 @@ type peerLimits struct {
 	maxCalls  int   // most calls in flight that the peer takes
 	window    int64 // what may be sent on a stream to begin with
 	ownWindow int64 // what the peer may
-	part      int   // largest body of a data frame
+	part      int   // largest body of a data frame that the windows let through
 }
 
 // readerState is what only the reader uses.
@@ -96,7 +97,8 @@ func newConn(ep *Endpoint, nc net.Conn, h *wire.Hello, dialled bool) *Conn {
 	c.out.reading = &c.busy
 	c.out.init(nc, &ep.buffers, cfg.WriteTimeout, cfg.MaxQueued, &c.loops, c.lost)
 	c.flow.credit = credit(h.ConnWindow)
-	c.in = inflow{window: int64(cfg.ConnWindow), left: int64(cfg.ConnWindow), most: int64(cfg.MaxUnread)}
+	c.in = inflow{window: int64(cfg.ConnWindow), left: int64(cfg.ConnWindow)}
+	c.pool.init(int64(cfg.MaxUnread), int64(cfg.Window))
 	c.pend.sweepf, c.pend.start = c.sweepCalls, ep.start
 	c.pend.quiet = quiet{after: int64(cfg.Silence.After), heard: &c.life.heardAt}
 	if dialled {

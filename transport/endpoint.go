@@ -61,7 +61,7 @@ type Limits struct {
 	MaxServed     int // calls being served, over all connections
 	MaxIncomplete int // bytes of requests whose bodies are arriving, over all connections
 	MaxQueued     int // bytes that wait to be written; then replies wait, and calls are refused at four times that
-	MaxUnread     int // bytes of streams that arrived and were not received, of one connection
+	MaxUnread     int // bytes of streams that arrived and were not received, of one connection, beyond 4 KiB of each
 	Window        int // bytes of one stream under way, 1 KiB or more
 	ConnWindow    int // bytes of all streams and long bodies of a connection under way, 1 KiB or more
 

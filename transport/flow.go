@@ -3,19 +3,20 @@ package transport
 import (
 	"context"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/meshnode/meshnode/internal/wire"
 )
 
 // Flow control. Each data frame costs its body and frameCost, of its stream's
-// window and of the connection's. The receiver announces both windows in its
-// hello and grants what was used again, once that is half a window: of the
-// stream when the bytes are taken by whoever reads it, of the connection when
-// they have arrived, as long as not too much lies unread. So a slow reader
-// stops its own stream, and what is under way on the connection at any moment,
-// which small calls have to wait for, is bounded by its window.
+// window and of the connection's. A stream's window begins small and is widened
+// at once by the receiver, from a pool of the connection (windowPool); that of a
+// body in parts is the one of the hello, as is the connection's. The receiver
+// grants what was used again, once that is half a window: of the stream when the
+// bytes are taken by whoever reads it, of the connection when they have arrived.
+// So a slow reader stops its own stream and nothing else, and what is under way on
+// the connection at any moment, which small calls have to wait for, is bounded by
+// its window.
 const (
 	frameCost = 32 // bytes
 	// minWindow is the smallest window that works: parts are at most half of it.
@@ -30,6 +31,7 @@ const (
 // never negative.
 type sender struct {
 	id     uint64
+	least  int // bytes of the smallest part that is worth sending
 	credit int64
 	err    error         // why nothing more is sent
 	end    *uint64       // takes the place behind the last part in the outgoing stream; may be nil
@@ -37,8 +39,17 @@ type sender struct {
 	wake   chan struct{} // capacity 1: credit or err has changed
 }
 
+// newSender returns the sender of a body in parts. The parts are whole ones.
 func (c *Conn) newSender(id uint64) *sender {
-	return &sender{id: id, credit: c.window, wake: make(chan struct{}, 1)}
+	return &sender{id: id, credit: c.window, least: c.part, wake: make(chan struct{}, 1)}
+}
+
+// newStreamSender returns that of a stream. Its window may be much smaller than
+// the one of the hello, and so may its parts.
+func (c *Conn) newStreamSender(id uint64) *sender {
+	floor := min(c.window, streamFloor)
+	least := min(c.part, int(floor/2)-frameCost)
+	return &sender{id: id, credit: floor, least: least, wake: make(chan struct{}, 1)}
 }
 
 func (s *sender) poke() {
@@ -55,40 +66,39 @@ type outflow struct {
 	senders map[uint64]*sender // those that are open
 }
 
-// maxPart is the largest body of a data frame that the windows let through.
-func (c *Conn) maxPart() int { return c.part }
-
-// sendPart sends one data frame and waits for credit, until ctx ends, the
-// connection ends, or somebody stops s. A part is at most maxPart. Credit is the
-// peer's to give, memory is not: it waits for room in the queue, too.
-func (c *Conn) sendPart(ctx context.Context, s *sender, part []byte, more bool) error {
-	cost := int64(len(part) + frameCost)
+// sendPart sends one data frame with the beginning of body, as much as fits into
+// a frame and the windows, and returns the rest. It waits for credit, until ctx ends, the connection ends,
+// or somebody stops s. Credit is the peer's to give, memory is not: it waits for
+// room in the queue, too.
+func (c *Conn) sendPart(ctx context.Context, s *sender, body []byte) (rest []byte, err error) {
 	c.out.mu.Lock()
 	for {
+		n := min(int64(len(body)), int64(c.part), s.credit-frameCost, c.flow.credit-frameCost)
+		least := int64(min(len(body), s.least))
 		switch {
 		case c.out.err != nil:
 			c.out.mu.Unlock()
-			return ErrClosed
+			return body, ErrClosed
 		case s.err != nil:
 			c.out.mu.Unlock()
-			return s.err
+			return body, s.err
 		case len(c.out.buf) >= c.out.limit:
 			if err := c.out.waitRoomLocked(ctx); err != nil && c.out.err == nil {
 				c.out.mu.Unlock()
-				return err
+				return body, err
 			}
 			continue
-		case s.credit >= cost && c.flow.credit >= cost:
-			s.credit -= cost
-			c.flow.credit -= cost
-			return c.sendDataLocked(s, part, more)
-		case s.credit >= cost && !s.waits:
+		case n >= least:
+			s.credit -= n + frameCost
+			c.flow.credit -= n + frameCost
+			return body[n:], c.sendDataLocked(s, body[:n], n < int64(len(body)))
+		case s.credit-frameCost >= least && !s.waits:
 			s.waits = true
 			c.flow.waiting = append(c.flow.waiting, s)
 		}
 		c.out.mu.Unlock()
 		if err := c.awaitCredit(ctx, s); err != nil {
-			return err
+			return body, err
 		}
 		c.out.mu.Lock()
 	}
@@ -143,6 +153,12 @@ func (s *sender) endsLocked(at uint64, more bool) {
 }
 
 // addSender lets grants and cancels reach s.
+func (c *Conn) addSender(s *sender) {
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	c.addSenderLocked(s)
+}
+
 func (c *Conn) addSenderLocked(s *sender) {
 	if c.flow.senders == nil {
 		c.flow.senders = make(map[uint64]*sender)
@@ -195,51 +211,29 @@ func (c *Conn) granted(id, credit uint64) error {
 }
 
 // inflow accounts for data frames that arrive: what the peer may still send on
-// the connection, and what lies here unread.
+// the connection. It belongs to the reader.
 //
 // Invariant: left + owed is the connection's window.
 type inflow struct {
 	window int64
-	most   int64 // unread bytes beyond which the connection grants nothing
-
-	mu   sync.Mutex
-	left int64 // what the peer may still send
-	owed int64 // arrived and not granted again
-	held int64 // arrived and not taken by a reader
+	left   int64 // what the peer may still send
+	owed   int64 // arrived and not granted again
 }
 
-// arrived counts a data frame; hold tells that its bytes stay until taken. It
-// gives what is to be granted, if anything.
-func (f *inflow) arrived(cost int64, hold bool) (grant int64, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+// arrived counts a data frame. It returns what is to be granted, if anything.
+func (f *inflow) arrived(cost int64) (grant int64, err error) {
 	f.left -= cost
 	f.owed += cost
 	if f.left < 0 {
 		return 0, ErrWindowOverflow
 	}
-	if hold {
-		f.held += cost
+	if f.owed < f.window/2 {
+		return 0, nil
 	}
-	return f.dueLocked(), nil
-}
-
-// taken counts bytes that a reader has taken.
-func (f *inflow) taken(cost int64) (grant int64) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.held -= cost
-	return f.dueLocked()
-}
-
-func (f *inflow) dueLocked() int64 {
-	if f.owed < f.window/2 || f.held > f.most {
-		return 0
-	}
-	grant := f.owed
+	grant = f.owed
 	f.left += grant
 	f.owed = 0
-	return grant
+	return grant, nil
 }
 
 // grant gives the peer credit on a stream or, with id 0, on the connection.

@@ -27,7 +27,7 @@ func TestProtocolFlowExample(t *testing.T) {
 	const size = 300_000
 	stream, conn := int64(DefaultWindow), int64(DefaultConnWindow)
 	body := inbound{left: stream}
-	in := inflow{window: conn, left: conn, most: DefaultMaxUnread}
+	in := inflow{window: conn, left: conn}
 	var owed, owedConn []int64 // granted, and not seen by the sender yet
 	rows := docTable(t, "step | frame | cost or credit | stream | connection")
 	for i, row := range rows {
@@ -38,7 +38,7 @@ func TestProtocolFlowExample(t *testing.T) {
 			part := min(size-body.have, wire.Chunk)
 			same(t, "cost", n, int64(part+frameCost))
 			stream, conn = stream-n, conn-n
-			grantConn, err1 := in.arrived(n, false)
+			grantConn, err1 := in.arrived(n)
 			grant, err2 := body.add(bytes.Repeat([]byte("x"), part), DefaultWindow)
 			if err := errors.Join(err1, err2); err != nil || stream < 0 || conn < 0 {
 				t.Fatal(err, stream, conn)

@@ -3,35 +3,74 @@ package transport
 import (
 	"encoding/binary"
 	"sync"
+
+	"github.com/meshnode/meshnode/internal/wire"
 )
 
 // recvQueue is the receiving half of a stream: messages that have arrived and
 // are not taken yet. Two buffers swap: the reader fills one while whoever
 // receives empties the other.
 //
-// Invariant: left, owed and what lies in both buffers, costs counted, are the
-// stream's window together, so memory is bounded by it.
+// Invariant: left, what lies in both buffers, costs counted, and takenCost are
+// window together, so memory is bounded by it. window is at least the pool's
+// floor; what it exceeds that by is lent by the pool until over.
 type recvQueue struct {
-	conn   *Conn
-	out    *sender // the other half, which knows the stream's id
-	window int64
-	wake   chan struct{} // capacity 1: something to take, or the end
+	conn *Conn
+	out  *sender       // the other half, which knows the stream's id
+	wake chan struct{} // capacity 1: something to take, or the end
 
-	mu    sync.Mutex
-	fresh []byte // parts: 4 bytes of length and whether more follow, then bytes
-	cost  int64  // of what is in fresh
-	left  int64  // what the peer may still send
-	waits bool   // somebody waits for wake
-	ended bool   // no more comes
-	err   error  // nothing more is taken, for this reason
+	mu     sync.Mutex
+	window int64  // bytes; the one who receives changes it, and may read it without mu
+	over   bool   // nothing more is granted
+	fresh  []byte // parts: 4 bytes of length and whether more follow, then bytes
+	left   int64  // what the peer may still send
+	waits  bool   // somebody waits for wake
+	ended  bool   // no more comes
+	err    error  // nothing more is taken, for this reason
 
 	// Of the one who receives.
 	taking    []byte // what is left of the swapped buffer
 	spare     []byte // the whole of it
-	batch     int64  // cost of all that the swapped buffer held
 	takenCost int64  // taken and not granted again
 	whole     []byte // a message put together from parts
 	midway    bool   // whole is the beginning of one
+}
+
+func (q *recvQueue) init(c *Conn, out *sender) {
+	q.conn, q.out, q.wake = c, out, make(chan struct{}, 1)
+	q.window, q.left = c.pool.floor, c.pool.floor
+}
+
+// widen borrows for the window of a stream that is about to begin. It returns the
+// credit to grant.
+func (q *recvQueue) widen() int64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.over {
+		return 0
+	}
+	more := q.conn.pool.lend(q.window)
+	q.window += more
+	q.left += more
+	return more
+}
+
+// appendWindow appends the frame that grants what widen has borrowed, if anything.
+func (q *recvQueue) appendWindow(dst []byte, id uint64) []byte {
+	credit := q.widen()
+	if credit == 0 {
+		return dst
+	}
+	dst, at := wire.Begin(dst)
+	return wire.End(wire.AppendWindow(dst, id, uint64(credit)), at)
+}
+
+// settleLocked gives the pool back what it has lent. Nothing more is granted.
+func (q *recvQueue) settleLocked() {
+	if !q.over {
+		q.over = true
+		q.conn.pool.giveBack(q.window - q.conn.pool.floor)
+	}
 }
 
 const partHead = 4
@@ -42,18 +81,17 @@ func (q *recvQueue) put(part []byte, more bool) error {
 	q.mu.Lock()
 	if q.ended || q.err != nil {
 		q.mu.Unlock()
-		q.conn.grant(0, q.conn.in.taken(cost), byReader)
 		return nil
 	}
 	if q.left -= cost; q.left < 0 {
 		q.mu.Unlock()
 		return ErrWindowOverflow
 	}
-	q.cost += cost
 	head := uint32(len(part)) << 1
 	if more {
 		head |= 1
 	}
+	q.makeRoomLocked(partHead + len(part))
 	q.fresh = append(binary.LittleEndian.AppendUint32(q.fresh, head), part...)
 	wake := q.waits
 	q.waits = false
@@ -71,20 +109,37 @@ func (q *recvQueue) poke() {
 	}
 }
 
-// end says that no more comes, after what is there.
-func (q *recvQueue) end() {
+// makeRoomLocked makes room in fresh. What is large comes from the endpoint.
+func (q *recvQueue) makeRoomLocked(n int) {
+	if need := len(q.fresh) + n; need > cap(q.fresh) && need > keepStream {
+		buffers := &q.conn.ep.buffers
+		bigger := append(buffers.get(max(need, 2*len(q.fresh))), q.fresh...)
+		buffers.put(q.fresh)
+		q.fresh = bigger
+	}
+}
+
+// end says that no more comes, after what is there. On the caller's side that is
+// the end of the stream: what lies unread is its own then, and counts no more.
+func (q *recvQueue) end(settle bool) {
 	q.mu.Lock()
 	q.ended = true
+	if settle {
+		q.settleLocked()
+	}
 	q.mu.Unlock()
 	q.poke()
 }
 
-// fail says that nothing more is taken; the first reason counts.
+// fail says that nothing more is taken; the first reason counts. What has arrived
+// and was not taken is dropped.
 func (q *recvQueue) fail(err error) {
 	q.mu.Lock()
 	if q.err == nil {
 		q.err = err
 	}
+	q.fresh = nil
+	q.settleLocked()
 	q.mu.Unlock()
 	q.poke()
 }
@@ -130,8 +185,13 @@ func (q *recvQueue) drop() {
 	}
 }
 
-// wholeKept is the largest buffer for putting parts together that is kept.
-const wholeKept = 256 << 10
+// wholeKept is the largest buffer for putting parts together that is kept between
+// messages, keepStream the largest of any that a stream keeps while it waits for
+// more, in bytes.
+const (
+	wholeKept  = 256 << 10
+	keepStream = 16 << 10
+)
 
 type recvState uint8
 
@@ -154,30 +214,24 @@ func (q *recvQueue) part() (part []byte, more, ok bool) {
 	if q.takenCost += int64(n + frameCost); q.takenCost >= q.window/2 {
 		q.giveBack()
 	}
-	if len(q.taking) == 0 {
-		q.emptied()
-	}
 	return part, head&1 != 0, true
 }
 
-// giveBack grants the peer again what was taken.
+// giveBack grants the peer again what was taken, more or less as the pool has it.
 func (q *recvQueue) giveBack() {
-	cost := q.takenCost
+	credit := q.takenCost
 	q.takenCost = 0
 	q.mu.Lock()
-	q.left += cost
-	over := q.ended || q.err != nil
-	q.mu.Unlock()
-	if !over {
-		q.conn.grant(q.out.id, cost, byFlusher)
+	if q.over || q.ended {
+		q.mu.Unlock()
+		return
 	}
-}
-
-// emptied tells the connection that nothing of the swapped buffer lies here any
-// more.
-func (q *recvQueue) emptied() {
-	q.conn.grant(0, q.conn.in.taken(q.batch), byFlusher)
-	q.batch = 0
+	change := q.conn.pool.adjust(q.window, credit)
+	credit += change
+	q.window += change
+	q.left += credit
+	q.mu.Unlock()
+	q.conn.grant(q.out.id, credit, byFlusher)
 }
 
 // swap gets what has arrived, once all is taken that was there before.
@@ -186,26 +240,44 @@ func (q *recvQueue) swap() (recvState, error) {
 	defer q.mu.Unlock()
 	switch {
 	case q.err != nil:
+		q.forgetLocked()
 		return recvFailed, q.err
 	case len(q.fresh) > 0:
 		q.taking, q.fresh, q.spare = q.fresh, q.spare[:0], q.fresh
-		q.batch, q.cost = q.cost, 0
 		return recvReady, nil
 	case q.ended:
+		q.forgetLocked()
 		return recvEnded, nil
 	}
 	q.waits = true
+	q.restLocked()
 	return recvEmpty, nil
+}
+
+// restLocked lets others have the large buffers of a stream that is empty: it may
+// stay so for long.
+func (q *recvQueue) restLocked() {
+	for _, buf := range []*[]byte{&q.fresh, &q.spare, &q.whole} {
+		if cap(*buf) > keepStream && (buf != &q.whole || !q.midway) {
+			q.conn.ep.buffers.put(*buf)
+			*buf = nil
+		}
+	}
+	q.taking = nil
+}
+
+// forgetLocked lets go of the buffers of a stream from which nothing more comes.
+func (q *recvQueue) forgetLocked() {
+	q.fresh, q.taking, q.spare, q.whole = nil, nil, nil, nil
 }
 
 // discard drops what is there and what may come. Nobody receives any more.
 func (q *recvQueue) discard() {
 	q.mu.Lock()
+	defer q.mu.Unlock()
 	if q.err == nil {
 		q.err = ErrStreamEnded
 	}
-	cost := q.cost + q.batch
-	q.fresh, q.taking, q.spare, q.whole, q.cost, q.batch, q.takenCost = nil, nil, nil, nil, 0, 0, 0
-	q.mu.Unlock()
-	q.conn.grant(0, q.conn.in.taken(cost), byFlusher)
+	q.forgetLocked()
+	q.settleLocked()
 }

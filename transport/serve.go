@@ -92,10 +92,8 @@ func (c *Conn) appendReplyLocked(in *Incoming, code uint64, meta *Meta, body []b
 // frame is to say: that the body came before, or what went wrong.
 func (c *Conn) replyInParts(in *Incoming, code uint64, meta *Meta, body []byte) (uint64, *Meta, []byte) {
 	s := c.newSender(in.id)
-	c.out.mu.Lock()
-	c.addSenderLocked(s)
-	c.out.mu.Unlock()
-	err := c.sendBody(in.Context(), s, body)
+	c.addSender(s)
+	_, err := c.sendBody(in.Context(), s, body)
 	c.stopSender(s, ErrStreamEnded)
 	if err != nil {
 		return codeOf(err), message("the reply could not be sent: " + err.Error()), nil
@@ -186,6 +184,7 @@ func (c *Conn) accept(frame []byte) error {
 	c.ep.stats.add(CallsReceived, 1)
 	if in.stream != nil {
 		c.ep.stats.add(StreamsOpened, 1)
+		c.addSender(in.stream.out) // the caller may widen its window at once
 	}
 	switch {
 	case in.inline:

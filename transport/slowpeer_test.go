@@ -175,20 +175,15 @@ func TestStreamCreditOverflow(t *testing.T) {
 	})
 }
 
-// More data on all streams together than the connection's window allows, while
-// nothing is read.
+// More data at once than the connection's window allows, though the body's would.
 func TestConnectionWindowOverflow(t *testing.T) {
 	overAll(t, func(l *lab) {
 		release := make(chan struct{})
-		limits := Limits{Window: 4 << 10, ConnWindow: 8 << 10, MaxUnread: 4 << 10}
+		limits := Limits{Window: 32 << 10, ConnWindow: 8 << 10}
 		h := l.host(Config{Name: "b", Limits: limits, Handler: methods{"m": func(*Incoming) { hold(release) }}})
 		r := l.greeted(h)
 		far := h.far(l)
-		go func() {
-			for id := uint64(1); id < 6; id += 2 { // the third has no room
-				_, _ = r.nc.Write(append(openFrame(id, "m"), dataFrame(id, 4000)...))
-			}
-		}()
+		go func() { _, _ = r.nc.Write(append(partsCall(1, 20_000), dataFrame(1, 9000)...)) }()
 		is(l, "said", r.refusal(), ErrWindowOverflow, false)
 		receive(l, "end", far.Closed())
 		is(l, "cause", far.Err(), ErrWindowOverflow, false)
@@ -216,7 +211,9 @@ func TestLargeCreditWithoutReading(t *testing.T) {
 			r := l.greetedWith(h, &wire.Hello{Version: wire.Version, Window: maxCredit, ConnWindow: maxCredit})
 			far := h.far(t)
 			if method == "stream" {
-				r.write(openFrame(1, method))
+				r.write(append(openFrame(1, method), frame(func(b []byte) []byte {
+					return wire.AppendWindow(b, 1, maxCredit-streamFloor)
+				})...))
 			} else {
 				r.sendCall(1, method)
 			}

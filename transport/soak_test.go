@@ -189,11 +189,7 @@ func (s *soak) settle() {
 			c.out.mu.Lock()
 			same(s, "senders", len(c.flow.senders)+len(c.flow.waiting), 0)
 			c.out.mu.Unlock()
-			eventually(s, "nothing unread", func() bool {
-				c.in.mu.Lock()
-				defer c.in.mu.Unlock()
-				return c.in.held == 0
-			})
+			eventually(s, "no window lent", func() bool { return c.pool.lent.Load() == 0 })
 		}
 		same(s, "protocol errors", ep.stats.Get(ProtocolErrors), 0)
 		same(s, "keepalive timeouts", ep.stats.Get(KeepaliveTimeouts), 0)

@@ -24,7 +24,7 @@ type Stream struct {
 	receiving atomic.Int32    // recvIdle and so on
 	ctx       context.Context // of sends; ends with the stream
 	cancel    context.CancelCauseFunc
-	stop      func() bool // ends watching the context of the call
+	watching  watching
 
 	// Of the caller's side.
 	reply    *Reply
@@ -35,8 +35,8 @@ type Stream struct {
 }
 
 func newStream(c *Conn, id uint64) *Stream {
-	s := &Stream{conn: c, out: c.newSender(id)}
-	s.in = recvQueue{conn: c, out: s.out, window: c.ownWindow, left: c.ownWindow, wake: make(chan struct{}, 1)}
+	s := &Stream{conn: c, out: c.newStreamSender(id)}
+	s.in.init(c, s.out)
 	return s
 }
 
@@ -56,11 +56,11 @@ func (c *Conn) Open(ctx context.Context, req *Request) (*Stream, *Reply, error) 
 	s.reply, r.stream, s.accepted = r, s, make(chan struct{}, 1)
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	if err := c.startStream(ctx, r, s, req); err != nil {
-		s.cancel(err)
+		s.fail(err)
 		c.ep.putReply(r)
 		return nil, nil, err
 	}
-	s.stop = context.AfterFunc(ctx, func() { s.abort(ctx.Err()) })
+	s.watching.start(ctx, func() { s.abort(ctx.Err()) })
 	var late <-chan time.Time
 	if req.Accept > 0 {
 		timer := time.NewTimer(req.Accept)
@@ -115,14 +115,14 @@ func (c *Conn) startStream(ctx context.Context, r *Reply, s *Stream, req *Reques
 func (s *Stream) Accept() {
 	c := s.conn
 	s.ctx = s.call.Context()
-	s.stop = context.AfterFunc(s.ctx, func() { s.fail(s.ctx.Err()) })
+	s.watching.start(s.ctx, func() { s.fail(s.ctx.Err()) })
+	credit := s.in.widen()
 	c.out.mu.Lock()
 	if c.out.err != nil {
 		c.out.mu.Unlock()
 		return
 	}
-	c.addSenderLocked(s.out)
-	c.controlLocked(byFlusher, func(buf []byte) []byte { return wire.AppendWindow(buf, s.out.id, 0) })
+	c.controlLocked(byFlusher, func(buf []byte) []byte { return wire.AppendWindow(buf, s.out.id, uint64(credit)) })
 }
 
 // Send sends a message and waits while the peer's window is full. msg is not
@@ -136,23 +136,15 @@ func (s *Stream) Send(msg []byte) error {
 		c.ep.stats.add(BodiesTooLarge, 1)
 		return ErrBodyTooLarge
 	}
-	whole := len(msg)
-	for most := c.maxPart(); ; {
-		n := min(len(msg), most)
-		if err := c.sendPart(s.ctx, s.out, msg[:n], n < len(msg)); err != nil {
-			if len(msg) < whole {
-				c.stopSender(s.out, err) // the next message would be taken for the rest
-			}
-			return s.sendError(err)
-		}
-		if msg = msg[n:]; len(msg) == 0 {
-			return nil
-		}
+	rest, err := c.sendBody(s.ctx, s.out, msg)
+	if err != nil && len(rest) < len(msg) {
+		c.stopSender(s.out, err) // the next message would be taken for the rest
 	}
+	return s.sendError(err)
 }
 
 func (s *Stream) sendError(err error) error {
-	if errors.Is(err, context.Canceled) && s.cancel != nil {
+	if err != nil && errors.Is(err, context.Canceled) && s.cancel != nil {
 		return context.Cause(s.ctx)
 	}
 	return err
@@ -224,7 +216,6 @@ func (s *Stream) Status() (*Reply, error) {
 // called, and may be more than once.
 func (s *Stream) Close() {
 	s.abort(context.Canceled)
-	s.stop()
 	s.discard()
 }
 
@@ -262,6 +253,7 @@ func (s *Stream) abort(why error) {
 
 // fail ends both halves for the given reason.
 func (s *Stream) fail(why error) {
+	s.watching.stop()
 	s.conn.stopSender(s.out, why)
 	if s.cancel != nil {
 		s.cancel(why)
@@ -273,9 +265,6 @@ func (s *Stream) fail(why error) {
 // stream may come behind that.
 func (s *Stream) replied() {
 	s.fail(ErrStreamEnded)
-	if s.stop != nil {
-		s.stop()
-	}
 }
 
 // finished handles the end of the caller's side: by a reply, or by err.
@@ -284,9 +273,10 @@ func (s *Stream) finished(err error) {
 		s.fail(err)
 		return
 	}
+	s.watching.stop()
 	s.conn.stopSender(s.out, ErrStreamEnded)
 	s.cancel(ErrStreamEnded)
-	s.in.end()
+	s.in.end(true)
 }
 
 // halfClosed handles a half-close frame.
@@ -296,7 +286,7 @@ func (c *Conn) halfClosed(id uint64) error {
 		return ErrUnexpectedFrame
 	}
 	if s != nil {
-		s.in.end()
+		s.in.end(false)
 	}
 	return nil
 }
@@ -313,12 +303,15 @@ func (c *Conn) windowFrame(id, credit uint64) error {
 	default:
 		s, known = c.pend.stream(id)
 	}
-	switch {
-	case !known:
+	if !known {
 		return ErrUnexpectedFrame
-	case id == 0 || credit > 0:
-		return c.granted(id, credit)
-	case s != nil:
+	}
+	if credit > 0 {
+		if err := c.granted(id, credit); err != nil {
+			return err
+		}
+	}
+	if s != nil {
 		select {
 		case s.accepted <- struct{}{}:
 		default:

@@ -8,6 +8,10 @@ var ErrHello = errors.New("wire: bad hello")
 // DefaultWindow is the window of a hello that names none, in bytes.
 const DefaultWindow = 256 << 10
 
+// StreamWindow is the window that a stream begins with in each direction, in
+// bytes, unless that of the hello is smaller.
+const StreamWindow = 4 << 10
+
 // MaxName bounds names (node, cluster) in bytes.
 const MaxName = 128
 

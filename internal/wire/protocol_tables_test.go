@@ -51,6 +51,7 @@ func TestProtocolSizes(t *testing.T) {
 		"header": MaxHeader, "body in the frame of its header": MaxInline, "frame, its length not counted": MaxFrame,
 		"name of a node or cluster": MaxName, "user's pairs in one meta": MaxPairs,
 		"window of a hello that names none": DefaultWindow, "key of a call": MaxKey,
+		"window that a stream begins with": StreamWindow,
 	}
 	rows := docTable(t, "limit")
 	same(t, "limits", len(rows), len(sizes))
