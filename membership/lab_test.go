@@ -4,13 +4,16 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -23,6 +26,7 @@ import (
 // TestMain looks for goroutines that are left over. Probes of memberlist that
 // Stop has interrupted get the time that they may take.
 func TestMain(m *testing.M) {
+	waitTogether()
 	code := m.Run()
 	for end := time.Now().Add(5 * time.Second); code == 0; {
 		err := goleak.Find()
@@ -37,10 +41,20 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// waitTogether lets more tests run beside each other than there are processors, since
+// most of them wait for gossip. -parallel overrides it.
+func waitTogether() {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set(strconv.Itoa(min(3*runtime.GOMAXPROCS(0), 6)))
+	}
+}
+
 // lab is a network of nodes on loopback sockets whose traffic can be cut, with
 // a stand-in for the mesh protocol: Identify looks the node up in a map.
 type lab struct {
 	t    testing.TB
+	name string              // of the cluster
 	mem  *memory             // in place of sockets, in virtual time
 	pass func(time.Duration) // lets virtual time pass; nil in real time
 
@@ -64,8 +78,11 @@ type labNode struct {
 	once    sync.Once
 }
 
+// newLab gives its cluster a name of its own: a port that one lab closes is soon used by
+// another one, whose nodes must not be taken for the lost ones.
 func newLab(t testing.TB) *lab {
-	return &lab{t: t, nodes: map[netip.AddrPort]*labNode{}, hosts: map[string][]netip.Addr{}}
+	name := fmt.Sprintf("lab-%d-%s", os.Getpid(), t.Name())
+	return &lab{t: t, name: name[:min(len(name), MaxName)], nodes: map[netip.AddrPort]*labNode{}, hosts: map[string][]netip.Addr{}}
 }
 
 var errCut = errors.New("lab: no route")
@@ -98,7 +115,7 @@ func (l *lab) config(name string, seeds ...string) Config {
 	defer l.mu.Unlock()
 	l.boots++
 	return Config{
-		Name: name, Cluster: "lab", Seeds: seeds, Profile: Local, RandSeed: l.boots,
+		Name: name, Cluster: l.name, Seeds: seeds, Profile: Local, RandSeed: l.boots,
 		Meta: Meta{
 			Boot: NewBoot(time.Now(), rand.New(rand.NewPCG(l.boots, 1))) + l.boots<<bootRandomBits,
 			Zone: "z1", Weight: 1, Protocol: 1, Params: TableParams{Partitions: 1 << 14, SlackPermille: 50},

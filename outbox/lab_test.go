@@ -3,9 +3,12 @@ package outbox
 import (
 	"context"
 	"encoding/binary"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -19,7 +22,19 @@ import (
 	"github.com/meshnode/meshnode/rpc"
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
+func TestMain(m *testing.M) {
+	waitTogether()
+	os.Exit(run(m))
+}
+
+// waitTogether lets more tests run beside each other than there are processors, since
+// most of them wait for gossip. -parallel overrides it.
+func waitTogether() {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		_ = f.Value.Set(strconv.Itoa(min(3*runtime.GOMAXPROCS(0), 6)))
+	}
+}
 
 // run runs the tests and looks for goroutines that are left. memberlist ends without
 // waiting for its probes, which take seconds when the probed is gone.

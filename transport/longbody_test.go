@@ -85,6 +85,7 @@ func (r *raw) skipTo(kind wire.Kind) wire.Header {
 // A request in the middle of its body ends by whatever ends a call, at once,
 // and always as one that cannot have been executed.
 func TestRequestEndsMidway(t *testing.T) {
+	t.Parallel()
 	bg := context.Background()
 	for name, test := range map[string]func(*lab, *Conn, *raw){
 		"cancel": func(l *lab, c *Conn, r *raw) {
@@ -175,6 +176,7 @@ func replyMidway(l *lab, r *raw, method string, length int, timeout time.Duratio
 // A reply in the middle of its body ends by whatever ends a call, and its
 // handler is not kept.
 func TestReplyEndsMidway(t *testing.T) {
+	t.Parallel()
 	const length = 2 * DefaultWindow
 	for name, test := range map[string]struct {
 		stall, timeout time.Duration
@@ -189,6 +191,7 @@ func TestReplyEndsMidway(t *testing.T) {
 	} {
 		for _, method := range []string{"worker", "inline"} {
 			t.Run(name+" of "+method, func(t *testing.T) {
+				t.Parallel()
 				overAll(t, func(l *lab) {
 					long := func(in *Incoming) { _ = in.Reply(CodeOK, nil, make([]byte, length)) }
 					h := l.host(Config{

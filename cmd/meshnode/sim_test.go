@@ -89,7 +89,7 @@ func TestSimFuzz(t *testing.T) {
 	noBubbles(t)
 	t.Setenv(actAsProgram, "yes")
 	file := filepath.Join(t.TempDir(), "found.yaml")
-	r := program(t, "", "sim", "fuzz", "--runs", "50", "--workers", "1", "--plant", "serve-foreign", "--out", file, "-o", "json")
+	r := program(t, "", "sim", "fuzz", "--runs", "50", "--seed", "6", "--workers", "1", "--plant", "serve-foreign", "--out", file, "-o", "json")
 	found := decoded[fuzzJSON](t, r.out)
 	if r.status != exitFailure || found.Faults > 5 || len(found.Broken) == 0 || found.Broken[0].Invariant != scenario.InvOwnership {
 		t.Fatalf("status %d, %+v %s", r.status, found, r.errOut)

@@ -60,7 +60,6 @@ func House() Rules {
 			{Rule: "skip", File: "sim/scenario/lab_test.go", Name: "noBubbles", Why: "bubbles of testing/synctest can crash the race detector (golang/go issue 76691)"},
 			{Rule: "skip", File: "cmd/meshnode/sim_test.go", Name: "noBubbles", Why: "bubbles of testing/synctest can crash the race detector (golang/go issue 76691)"},
 			{Rule: "skip", File: "internal/exact/lab_test.go", Name: "slow", Why: "-short leaves out building for wasip1"},
-			{Rule: "skip", File: "internal/exact/replay_test.go", Name: "TestReplay", Why: "under -race it takes minutes"},
 			{Rule: "skip", File: "sim/test.go", Name: "Test", Why: "bubbles of synctest can crash the race detector (golang/go 76691); it says so aloud"},
 			// {Rule: "skip", File: "transport/tcp_test.go", Name: "TestIPv6", Why: "not every machine has IPv6"},
 		},

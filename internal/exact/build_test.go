@@ -51,41 +51,6 @@ func TestBuildOnce(t *testing.T) {
 	}
 }
 
-// The same sources in another folder, and with another cache, give the same
-// program: a trace can be replayed on another machine.
-func TestBuildIsTheSameAnywhere(t *testing.T) {
-	slow(t)
-	a, b := newModule(t), newModule(t)
-	sum, err := os.ReadFile(filepath.Join("..", "..", "go.sum"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, m := range []module{a, b} {
-		// What is replaced is told in the program, with its path.
-		m.write("go.mod", "module "+ours+"\n\ngo 1.26.0\n\nrequire "+sockaddrModule+" v1.0.7\n")
-		m.write("go.sum", string(sum))
-		m.write("tiny/use.go", "package main\n\nimport _ \""+sockaddrModule+"\"\n")
-		for _, name := range []string{"doc.go", "sockaddr.go", "rfc6890.go"} {
-			text, err := os.ReadFile(filepath.Join("sockaddr", name))
-			if err != nil {
-				t.Fatal(err)
-			}
-			m.write(sockaddrFolder+"/"+name, string(text))
-		}
-	}
-	p, _, err := a.build(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	q, _, err := b.build(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(p.Wasm, q.Wasm) {
-		t.Error("two folders give two programs")
-	}
-}
-
 func TestBuildErrors(t *testing.T) {
 	slow(t)
 	ctx, cache := t.Context(), t.TempDir()

@@ -6,15 +6,20 @@ import (
 	"testing"
 )
 
+// Random scenarios hold. FUZZ=N runs the first N; the step sim of .ci/run runs more.
 func TestRandomHolds(t *testing.T) {
 	noBubbles(t)
-	first, n := uint64(1), uint64(10)
+	n := uint64(4)
 	if text := os.Getenv("FUZZ"); text != "" {
 		n, _ = strconv.ParseUint(text, 10, 64)
 	}
-	for seed := first; seed < first+n; seed++ {
-		s := Random(seed)
-		r, err := Run(s, Options{})
+	randomHold(t, n)
+}
+
+// randomHold runs the random scenarios of the seeds from 1 to n.
+func randomHold(t *testing.T, n uint64) {
+	for seed := uint64(1); seed <= n; seed++ {
+		r, err := Run(Random(seed), Options{})
 		if err != nil {
 			t.Fatal(seed, err)
 		}

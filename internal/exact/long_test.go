@@ -1,6 +1,14 @@
+//go:build long && !race
+
 package exact
 
+// Whole programs are built for wasip1 and run: that takes a minute from a cold cache.
+// The race detector makes wazero's compiler 40 times slower.
+
 import (
+	"bytes"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -22,10 +30,6 @@ timeline:
 // A cluster does the same thing each time: every packet, every byte of every
 // stream, every call, at the same nanosecond.
 func TestReplay(t *testing.T) {
-	slow(t)
-	if raceDetector {
-		t.Skip("NOT TESTED with -race, which makes wazero's compiler 40 times slower; TestRun is")
-	}
 	l := newLab(t)
 	p := l.program(t, DefaultPackage)
 	simulate := func(seed uint64) ran {
@@ -59,4 +63,38 @@ func firstDifference(a, b string) string {
 		}
 	}
 	return "one is the beginning of the other"
+}
+
+// The same sources in another folder, and with another cache, give the same
+// program: a trace can be replayed on another machine.
+func TestBuildIsTheSameAnywhere(t *testing.T) {
+	a, b := newModule(t), newModule(t)
+	sum, err := os.ReadFile(filepath.Join("..", "..", "go.sum"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []module{a, b} {
+		// What is replaced is told in the program, with its path.
+		m.write("go.mod", "module "+ours+"\n\ngo 1.26.0\n\nrequire "+sockaddrModule+" v1.0.7\n")
+		m.write("go.sum", string(sum))
+		m.write("tiny/use.go", "package main\n\nimport _ \""+sockaddrModule+"\"\n")
+		for _, name := range []string{"doc.go", "sockaddr.go", "rfc6890.go"} {
+			text, err := os.ReadFile(filepath.Join("sockaddr", name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.write(sockaddrFolder+"/"+name, string(text))
+		}
+	}
+	p, _, err := a.build(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	q, _, err := b.build(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(p.Wasm, q.Wasm) {
+		t.Error("two folders give two programs")
+	}
 }

@@ -1,0 +1,7 @@
+//go:build long
+
+package transport
+
+import "testing"
+
+func TestDrainUnderMoreLoad(t *testing.T) { drainUnderLoad(t, 15) }
