@@ -121,6 +121,7 @@ func (n *Node) registerBuiltins() {
 	Owner.Handle(n, n.ownersOfKeys)
 	Leave.Handle(n, n.leaveOnRequest)
 	Forward.Handle(n, n.forward)
+	Claim.Handle(n, n.claim)
 	Statistics.Handle(n, func(context.Context, *StatisticsRequest) (*StatisticsReply, error) {
 		return &StatisticsReply{Counters: n.Stats()}, nil
 	})

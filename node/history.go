@@ -17,6 +17,7 @@ type TableChange struct {
 	Owners   int       `json:"owners"`            // members of the new table
 	Joined   []string  `json:"joined,omitempty"`  // members that are new in it
 	Left     []string  `json:"left,omitempty"`    // members that are not in it any more
+	Crashed  []string  `json:"crashed,omitempty"` // those of Left that ended without a word
 	Changed  []string  `json:"changed,omitempty"` // members with another weight or zone
 	Moved    int       `json:"moved"`             // partitions that changed their owner
 	Required int       `json:"required"`          // those that had to: from who left, or to who joined
@@ -26,7 +27,7 @@ type TableChange struct {
 
 // noteLocked counts, logs and remembers a change of the table. The caller holds
 // viewMu.
-func (n *Node) noteLocked(old, table *router.Table) {
+func (n *Node) noteLocked(next *view, old, table *router.Table) {
 	if !n.cfg.Sim.Accounts() {
 		n.stats.add(TableChanges)
 		return
@@ -35,6 +36,11 @@ func (n *Node) noteLocked(old, table *router.Table) {
 		At: time.Now(), Old: old.Fingerprint().String(), New: table.Fingerprint().String(), Owners: table.Len(),
 	}
 	c.Joined, c.Left, c.Changed = compare(old, table)
+	for _, name := range c.Left {
+		if n.departed.fate(next, name) == FateCrashed {
+			c.Crashed = append(c.Crashed, name)
+		}
+	}
 	moves, err := n.cfg.Sim.Diff(old, table)
 	if err != nil {
 		n.log.Error().Err(err).Msg("tables cannot be compared")
@@ -57,7 +63,7 @@ func (n *Node) noteLocked(old, table *router.Table) {
 	n.stats.counts[GainedPartitions].Add(uint64(c.Gained))
 	n.stats.counts[LostPartitions].Add(uint64(c.Lost))
 	n.log.Info().Int("owners", c.Owners).Str("fingerprint", c.New).Strs("joined", c.Joined).Strs("left", c.Left).
-		Int("moved", c.Moved).Int("gained", c.Gained).Int("lost", c.Lost).Msg("ownership changed")
+		Strs("crashed", c.Crashed).Int("moved", c.Moved).Int("gained", c.Gained).Int("lost", c.Lost).Msg("ownership changed")
 	n.history = append(n.history[max(len(n.history)-maxHistory+1, 0):], c)
 }
 

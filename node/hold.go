@@ -34,10 +34,14 @@ func (n *Node) holdLocked(old, next *view) []*held {
 			hooks = append(hooks, h)
 		}
 	}
-	if len(hooks) == 0 || old.table == next.table || n.ctx.Err() != nil {
+	if len(hooks) == 0 || !next.joined || old.joined && old.table == next.table || n.ctx.Err() != nil {
 		return still
 	}
-	moves, err := next.table.Diff(old.table)
+	before := old.table
+	if !old.joined {
+		before = nil // until now it has served nothing
+	}
+	moves, err := next.table.Diff(before)
 	if err != nil {
 		return still
 	}

@@ -226,7 +226,7 @@ func TestHookMissesNoTable(t *testing.T) {
 		table := tables[i%2]
 		n.viewMu.Lock()
 		next := *n.view.Load()
-		next.table = table
+		next.table, next.joined = table, true
 		n.view.Store(&next)
 		if i > 0 {
 			hook.mu.Unlock() // the hook is done, or about to be

@@ -46,6 +46,9 @@ type Node struct {
 	hooks   []*ownershipHook // under viewMu
 	history []TableChange    // under viewMu: the latest last
 
+	departed departures
+	handover handover
+
 	hooksRun sync.WaitGroup // of hooks
 
 	handlers handlers
@@ -98,6 +101,7 @@ func New(cfg Config) (*Node, error) {
 	n.invoker = rpc.ChainClient(cfg.Client, n.route)
 	n.life.init()
 	n.prover.init()
+	n.handover.init(process{cfg.Name, n.boot})
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.endpoint, err = transport.NewEndpoint(transport.Config{
 		Network: cfg.Network, Name: cfg.Name, Cluster: cfg.Cluster, Boot: n.boot,

@@ -31,7 +31,7 @@ func (o *owned) apply(name string, c OwnershipChange) {
 		o.problem = fmt.Errorf("change %d begins with %v, the one before ended with %v", o.calls, c.OldFingerprint, o.last.NewFingerprint)
 	}
 	for _, m := range c.Gained {
-		if m.To != name || o.holds[m.Partition] {
+		if o.holds[m.Partition] {
 			o.problem = fmt.Errorf("gained %+v; had it: %v", m, o.holds[m.Partition])
 		}
 		o.holds[m.Partition] = true

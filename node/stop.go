@@ -48,7 +48,8 @@ func (n *Node) leave(ctx context.Context, cluster *membership.Cluster) {
 		n.waitForgotten(ctx)
 	}
 	n.settle(ctx)
-	n.settled(ctx)       // hooks hand over what this node has lost
+	n.waitHooks(ctx)     // they are told that this node has lost everything
+	n.waitTaken(ctx)     // and those of others fetch it
 	n.foreign.Drain(ctx) // first: its calls are calls of this process
 	calls, handlers := n.calls.close(), n.running.Load().close()
 	n.endpoint.Drain(ctx)

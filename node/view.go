@@ -26,6 +26,7 @@ type view struct {
 	set     *balance.Set        // what serving stands for
 	down    map[string][]string // by service, who says that it cannot serve it; nil: all can
 	ready   bool                // this node may route and serve keyed calls
+	joined  bool                // it was ready once: what the table says it owns, it owns
 	changed chan struct{}
 }
 
@@ -48,6 +49,7 @@ func (n *Node) onMembers(s *membership.Snapshot) {
 	n.viewMu.Lock()
 	defer n.viewMu.Unlock()
 	old := n.view.Load()
+	n.departed.note(old, s, n.handover.takesPart())
 	n.replaceLocked(old, s, n.peersOf(s, old))
 }
 
@@ -56,7 +58,7 @@ func (n *Node) onMembers(s *membership.Snapshot) {
 func (n *Node) replaceLocked(old *view, s *membership.Snapshot, peers map[string]*peer) {
 	next := &view{
 		table: old.table, members: s, peers: peers, serving: old.serving,
-		ready: old.ready, changed: make(chan struct{}), down: downs(s.Members),
+		ready: old.ready, joined: old.joined, changed: make(chan struct{}), down: downs(s.Members),
 	}
 	if owners := n.servingMembers(next); !slices.Equal(owners, old.owners()) && !n.staleOnPurpose(old, len(owners)) {
 		table, err := n.cfg.Sim.With(old.table, owners)
@@ -68,7 +70,7 @@ func (n *Node) replaceLocked(old *view, s *membership.Snapshot, peers map[string
 			for i, m := range owners {
 				next.serving[i] = m.Name
 			}
-			n.noteLocked(old.table, table)
+			n.noteLocked(next, old.table, table)
 		}
 	}
 	next.held = n.holdLocked(old, next)
@@ -95,9 +97,13 @@ func (n *Node) setReady() {
 	defer n.viewMu.Unlock()
 	old := n.view.Load()
 	next := *old
-	next.ready, next.changed = true, make(chan struct{})
+	next.ready, next.joined, next.changed = true, true, make(chan struct{})
+	next.held = n.holdLocked(old, &next)
 	n.view.Store(&next)
 	close(old.changed)
+	for _, h := range n.hooks {
+		h.poke()
+	}
 }
 
 // owners are the members of the table as New took them.

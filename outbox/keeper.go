@@ -64,7 +64,7 @@ func (b *Box) Start(n *node.Node) error {
 	refuseMethod.Handle(n, k.refuse)
 	b.serve(n)
 	b.keeper, b.mesh = k, n
-	n.OnOwnership(k.changed)
+	n.OnOwnership(k.changed, node.TablesOnly())
 	b.tasks.Go(k.run)
 	return nil
 }

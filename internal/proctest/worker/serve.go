@@ -32,7 +32,7 @@ func serve(cfg node.Config, o options) error {
 		return err
 	}
 	s := &server{n: n, work: o.work, lost: &losses{changed: make(chan struct{})}}
-	n.OnOwnership(s.lost.note)
+	n.OnOwnership(s.lost.note, node.TablesOnly())
 	if o.executed != "" {
 		if s.out, err = os.OpenFile(o.executed, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600); err != nil {
 			return err
