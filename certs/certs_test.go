@@ -122,6 +122,35 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// Whoever is no node goes by the first name that there is.
+func TestSubject(t *testing.T) {
+	uri, err := url.Parse("spiffe://d/x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := &x509.Certificate{DNSNames: []string{"a", "b"}, URIs: []*url.URL{uri}, EmailAddresses: []string{"m@x"}}
+	cert.Subject.CommonName = "common"
+	for _, step := range []struct {
+		want   string
+		remove func()
+	}{
+		{"common", func() { cert.Subject.CommonName = "" }},
+		{"a", func() { cert.DNSNames = nil }},
+		{"spiffe://d/x", func() { cert.URIs = nil }},
+		{"m@x", func() { cert.EmailAddresses = nil }},
+		{"", func() {}},
+	} {
+		if got := Subject(cert); got != step.want {
+			t.Errorf("%q, want %q", got, step.want)
+		}
+		step.remove()
+	}
+	pair, err := authority(t).IssueClient("admin", DefaultValid)
+	if got := Subject(leaf(t, pair, err)); got != "admin" {
+		t.Errorf("a client called admin is %q", got)
+	}
+}
+
 func TestFiles(t *testing.T) {
 	ca, dir := authority(t), filepath.Join(t.TempDir(), "new")
 	crt, key := filepath.Join(dir, "a.crt"), filepath.Join(dir, "a.key")

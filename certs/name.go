@@ -28,6 +28,23 @@ func Names(cert *x509.Certificate) []string {
 	return names
 }
 
+// Subject returns the name of whoever a certificate was issued to, as a caller from outside of
+// the mesh: its common name or, if it has none, the first of its DNS names, URIs and e-mail
+// addresses. It is empty if there is none of these. It makes nobody a node; see Names.
+func Subject(cert *x509.Certificate) string {
+	switch {
+	case cert.Subject.CommonName != "":
+		return cert.Subject.CommonName
+	case len(cert.DNSNames) > 0:
+		return cert.DNSNames[0]
+	case len(cert.URIs) > 0:
+		return cert.URIs[0].String()
+	case len(cert.EmailAddresses) > 0:
+		return cert.EmailAddresses[0]
+	}
+	return ""
+}
+
 // nameURI is the one URI of a name.
 func nameURI(name string) *url.URL {
 	return &url.URL{Scheme: scheme, Opaque: url.PathEscape(name)}

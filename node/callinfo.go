@@ -37,7 +37,7 @@ func (n *Node) contextOf(in *transport.Incoming, h *handler, key info) *servedCo
 	}
 	in.Bind(&ctx.call)
 	ctx.Info = rpc.Info{
-		Method: h.Spec.Name(), Peer: in.Peer().Name, Metadata: metadataOf(in.Meta.User),
+		Method: h.Spec.Name(), Caller: n.callerOf(in), Peer: in.Peer().Name, Metadata: metadataOf(in.Meta.User),
 		Keyed: key.keyed, Partition: key.partition, Attempt: int(in.Meta.Attempt),
 		Priority: rpc.Priority(in.Meta.Priority),
 		Failover: key.standIn == transport.InPlace, Spilled: key.standIn == transport.Spilled,

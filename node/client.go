@@ -80,7 +80,7 @@ func (c *Client) Invoke(ctx context.Context, call *rpc.Call) error {
 	if err := ctx.Err(); err != nil {
 		return rpc.AsError(err)
 	}
-	if err := checkMetadata(call); err != nil {
+	if err := checkOwn(call); err != nil {
 		return err
 	}
 	switch call.Dest.Kind {

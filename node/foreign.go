@@ -5,6 +5,7 @@ import (
 
 	"github.com/meshnode/meshnode/internal/mprpc"
 	"github.com/meshnode/meshnode/rpc"
+	"github.com/meshnode/meshnode/transport"
 )
 
 // newForeign gives what serves MessagePack-RPC clients.
@@ -32,5 +33,9 @@ func (n *Node) foreignStreams() func(net.Conn) {
 	if n.cfg.NoMsgpackRPC {
 		return nil
 	}
-	return n.foreign.ServeConn
+	return func(nc net.Conn) {
+		var who rpc.Identity
+		who.Name, who.Verified = transport.CertificateName(nc)
+		n.foreign.ServeConn(nc, who)
+	}
 }

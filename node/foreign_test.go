@@ -26,6 +26,11 @@ func dialForeign(t *testing.T, n *Node) *foreign {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newForeign(t, nc)
+}
+
+func newForeign(t *testing.T, nc net.Conn) *foreign {
+	t.Helper()
 	t.Cleanup(func() { _ = nc.Close() })
 	if err := nc.SetDeadline(time.Now().Add(patience)); err != nil {
 		t.Fatal(err)

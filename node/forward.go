@@ -118,6 +118,9 @@ func (n *Node) forward(ctx context.Context, req *ForwardRequest) (*ForwardReply,
 		Spec: spec, Dest: dest, Req: &req.Body, OneWay: req.OneWay, Metadata: req.Metadata,
 		Timeout: forwardTimeout(ctx), OwnerOnly: req.OwnerOnly,
 	}
+	if about, ok := rpc.InfoFrom(ctx); ok && about.Caller != n.identity() {
+		call.For = &about.Caller
+	}
 	if dest.Kind == rpc.ToAll || dest.Kind == rpc.ToOwners {
 		return n.forwardMany(ctx, &call)
 	}

@@ -217,6 +217,9 @@ func (o *outgoing) exchange(ctx context.Context, t *target) (*transport.Reply, e
 	if t.partition != transport.NoPartition {
 		req.Meta.Key = bytesOf(o.call.Dest.Key)
 	}
+	if who := o.call.For; who != nil {
+		state(&req.Meta, who)
+	}
 	switch {
 	case o.call.Spec.Streams():
 		return o.openAt(ctx, conn, t.name, &req)

@@ -116,7 +116,7 @@ func (c *servedContext) init(o *outgoing, key info, due time.Time) {
 // about is what a handler on this node is told of the call, which it may outlive.
 func (o *outgoing) about(key info) rpc.Info {
 	about := rpc.Info{
-		Method: o.call.Spec.Name(), Peer: o.n.cfg.Name, Metadata: copyOf(o.call.Metadata),
+		Method: o.call.Spec.Name(), Caller: o.caller(), Peer: o.n.cfg.Name, Metadata: copyOf(o.call.Metadata),
 		Keyed: key.keyed, Partition: key.partition, Attempt: o.repeats, Priority: o.priority,
 		Failover: key.standIn == transport.InPlace, Spilled: key.standIn == transport.Spilled,
 	}

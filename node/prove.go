@@ -46,6 +46,8 @@ const (
 type prover struct {
 	first, again chan struct{} // slots: who fails again and again holds up nobody who is new
 
+	wait time.Duration // for a sender to become known; see awaitMember
+
 	mu       sync.Mutex
 	found    []finding
 	applying bool
@@ -59,6 +61,7 @@ type finding struct {
 
 func (p *prover) init() {
 	p.first, p.again = make(chan struct{}, maxProofs), make(chan struct{}, maxProofs)
+	p.wait = memberWait
 }
 
 // gossipNetwork is what gossip dials by.

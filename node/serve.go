@@ -218,9 +218,15 @@ func (n *Node) panicked(about *rpc.Info, err error) error {
 	return rpc.Errorf(rpc.Internal, "the handler of %s panicked; the log of node %s has the stack", about.Method, n.cfg.Name)
 }
 
-// admit decides whether this node serves a call, by its key. If not, it has
-// answered it.
+// admit decides whether this node serves a call, by who carries it for whom and by its key. If
+// not, it has answered it.
 func (n *Node) admit(in *transport.Incoming, h *handler) (info, bool) {
+	if in.Meta.Caller != 0 || len(n.cfg.Server) > 0 {
+		n.awaitMember(in)
+	}
+	if in.Meta.Caller != 0 && !n.believes(in) {
+		return info{}, false
+	}
 	if in.Meta.Partition == transport.NoPartition {
 		return info{}, true
 	}

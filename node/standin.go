@@ -109,6 +109,8 @@ func (n *Node) relayBy(ctx context.Context, conn *transport.Conn, in *transport.
 		Attempt: in.Meta.Attempt, Encoding: in.Meta.Encoding, Priority: in.Meta.Priority,
 		StandIn: in.Meta.StandIn, Key: in.Meta.Key, User: in.Meta.User,
 	}
+	who := n.callerOf(in)
+	state(&req.Meta, &who)
 	if in.OneWay() {
 		return conn.Notify(&req)
 	}

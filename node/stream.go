@@ -199,7 +199,7 @@ func (c *Client) Open(ctx context.Context, call *rpc.Call) error {
 		return rpc.Errorf(rpc.InvalidArgument,
 			"%s: a client streams with the node that it is connected to; rpc.%s is for nodes", call.Spec.Name(), call.Dest.Kind)
 	}
-	if err := checkMetadata(call); err != nil {
+	if err := checkOwn(call); err != nil {
 		return err
 	}
 	due, _, _ := dueOf(ctx, call, 0, c.started)

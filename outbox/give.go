@@ -9,10 +9,10 @@ import (
 	"github.com/meshnode/meshnode/rpc"
 )
 
-// member makes sure that a request comes from the member that it names: what these
-// methods do to partitions they do for members alone.
+// member makes sure that a request comes from the member that it names, and from nobody for
+// whom that one carries a call: what these methods do to partitions they do for members alone.
 func member(ctx context.Context, name string) error {
-	if info, ok := rpc.InfoFrom(ctx); !ok || info.Peer == "" || name != "" && info.Peer != name {
+	if info, ok := rpc.InfoFrom(ctx); !ok || !info.Caller.Member || name != "" && info.Caller.Name != name {
 		return rpc.Errorf(rpc.PermissionDenied, "only a member may ask this, and for itself alone")
 	}
 	return nil

@@ -49,6 +49,9 @@ type Call struct {
 	Req   any // *Req of the method
 	Reply any // *Reply of the method, once the call has succeeded
 
+	// For is who the call is made for, and is not changed; nil: this node. See OnBehalf.
+	For *Identity
+
 	// ID names a durable call; see Queue. Empty for others.
 	ID string
 
@@ -127,6 +130,7 @@ const (
 	optOwnerOnly
 	optPriority
 	optID
+	optOnBehalf
 )
 
 // CallOption is a property of one call. It is a plain value, so that options
@@ -139,6 +143,7 @@ type CallOption struct {
 	n        int
 	peer     *string
 	into     *[]byte
+	caller   *Identity
 }
 
 // Key sends the call to the node that owns k, which may be any bytes, at most
@@ -209,6 +214,8 @@ func (c *Call) apply(opts []CallOption) error {
 				return Errorf(InvalidArgument, "%s: an id of %d bytes; want 1 to %d", c.Spec.name, len(o.val), MaxID)
 			}
 			c.ID = o.val
+		case optOnBehalf:
+			c.For = o.caller
 		case optPriority:
 			c.Priority, c.Prioritised = Priority(o.n), true
 		}
@@ -244,7 +251,7 @@ func scatter(ctx context.Context, c Caller, call *Call, peers []string, done fun
 			one := Call{
 				Spec: call.Spec, Req: call.Req, Timeout: call.Timeout,
 				Dest:     Dest{Kind: ToPeer, Peer: peer},
-				Priority: call.Priority, Prioritised: call.Prioritised,
+				Priority: call.Priority, Prioritised: call.Prioritised, For: call.For,
 			}
 			for k, v := range call.Metadata {
 				one.SetMetadata(k, v)

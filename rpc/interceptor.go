@@ -45,8 +45,14 @@ func ChainServer(ctx context.Context, all []ServerInterceptor, info *Info, h *Ha
 
 // Info is what a handler can know of the call that it serves.
 type Info struct {
-	Method   string
-	Peer     string   // the calling node's name; empty: a client that is no member
+	Method string
+	// Caller is who calls, also where others have carried the call: it is for deciding who may
+	// do what. A call that a handler makes is its node's own.
+	Caller Identity
+	// Peer is the name of the node that has sent the call to this one: the caller itself, or
+	// the member that carried the call for it. It is empty for a client. It says who is at the
+	// other end of the connection, not who calls.
+	Peer     string
 	Metadata Metadata // read only; nil when none was sent
 	Keyed    bool     // the call was sent to the owner of a key
 	// Partition of the key, if Keyed.

@@ -279,7 +279,7 @@ func headerBound(method int, m *Meta) int {
 	if m == nil {
 		return fixed + method
 	}
-	n := fixed + method + len(m.Owner) + len(m.Message) + len(m.Key)
+	n := fixed + method + len(m.Owner) + len(m.Message) + len(m.Key) + len(m.CallerName)
 	for _, p := range m.User {
 		n += len(p.Key) + len(p.Value) + 2*perString
 	}

@@ -55,8 +55,8 @@ func TestEcho(t *testing.T) {
 		}
 		same(l, "calls sent", c.ep.stats.Get(CallsSent), 5)
 		same(l, "calls received", h.stats.Get(CallsReceived), 5)
-		same(l, "peer", c.Peer(), Identity{Name: "b", Cluster: "lab"})
-		same(l, "peer of the peer", h.far(l).Peer(), Identity{Name: "a", Cluster: "lab"})
+		same(l, "peer", c.Peer(), Identity{Name: "b", Cluster: "lab", Subject: "b", Verified: l.secure()})
+		same(l, "peer of the peer", h.far(l).Peer(), Identity{Name: "a", Cluster: "lab", Subject: "a", Verified: l.secure()})
 	})
 }
 

@@ -23,11 +23,16 @@ const (
 	CodeUnavailable       = 14
 )
 
-// Identity is who a peer said it is in its hello.
+// Identity is who a peer said it is in its hello and, with TLS, who its certificate says it is.
+//
+// Invariant: a peer that is Verified holds the key of a certificate that bears Name if it has
+// one, and else Subject; the certificate was valid when the two shook hands.
 type Identity struct {
-	Name    string // empty: a client, not a member
-	Cluster string
-	Boot    uint64 // tells two lives of one name apart
+	Name     string // empty: a client, not a member
+	Cluster  string
+	Boot     uint64 // tells two lives of one name apart
+	Subject  string // Name or, of a client, the name in its certificate; empty: it has none
+	Verified bool   // by TLS
 }
 
 // Conn is one connection to one peer, for calls and streams both ways.
@@ -39,6 +44,7 @@ type Conn struct {
 	nc   net.Conn
 	peer Identity
 	peerLimits
+	value atomic.Value // the Handler's; see Incoming.ConnValue
 
 	out  writer
 	flow outflow // under out.mu
@@ -89,7 +95,7 @@ func newConn(ep *Endpoint, nc net.Conn, h *wire.Hello, dialled bool) *Conn {
 	cfg := &ep.cfg
 	c := &Conn{
 		ep: ep, nc: nc,
-		peer:       Identity{Name: h.Name, Cluster: h.Cluster, Boot: h.Boot},
+		peer:       identityOf(nc, h),
 		peerLimits: limitsOf(h, cfg),
 		closed:     make(chan struct{}),
 	}

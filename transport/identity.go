@@ -6,6 +6,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/meshnode/meshnode/certs"
 	"github.com/meshnode/meshnode/internal/wire"
 )
 
@@ -50,6 +51,30 @@ func (ep *Endpoint) provenFirst(nc net.Conn, want string) error {
 		linger(nc)
 	}
 	return err
+}
+
+// identityOf returns who is at the other end of a stream that has greeted with h.
+func identityOf(nc net.Conn, h *wire.Hello) Identity {
+	id := Identity{Name: h.Name, Cluster: h.Cluster, Boot: h.Boot, Subject: h.Name}
+	var name string
+	if name, id.Verified = CertificateName(nc); h.Name == "" {
+		id.Subject = name
+	}
+	return id
+}
+
+// CertificateName returns the name in the certificate of the client that is at the other end of
+// a stream that a Port has handed over; see certs.Subject. It reports false for a stream without
+// TLS.
+func CertificateName(nc net.Conn) (name string, verified bool) {
+	if p, ok := nc.(*prefixed); ok {
+		nc = p.Conn
+	}
+	s, ok := nc.(*tlsStream)
+	if !ok {
+		return "", false
+	}
+	return certs.Subject(s.ConnectionState().PeerCertificates[0]), true
 }
 
 // LogRefused tells the log of a stream that the port refused.

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/meshnode/meshnode/internal/wire"
@@ -87,6 +88,10 @@ func (in *Incoming) OneWay() bool { return in.oneWay }
 // Stream is the stream that the peer opened by this call; nil if it is a call
 // with one request and one reply. Reply ends it. See Stream.Accept.
 func (in *Incoming) Stream() *Stream { return in.stream }
+
+// ConnValue is a value of the Handler's that all calls of one connection share, for what it
+// knows of the peer.
+func (in *Incoming) ConnValue() *atomic.Value { return &in.conn.value }
 
 // Peer tells who calls.
 func (in *Incoming) Peer() Identity { return in.conn.peer }

@@ -30,6 +30,16 @@ const (
 	Spilled = wire.Spilled
 )
 
+// Caller says for whom a call is carried; see wire.Caller.
+type Caller = wire.Caller
+
+// The bits of Caller.
+const (
+	Carried        = wire.Carried
+	CallerMember   = wire.CallerMember
+	CallerVerified = wire.CallerVerified
+)
+
 // NoPartition in Meta.Partition says that a call is not keyed.
 const NoPartition = wire.NoPartition
 
@@ -88,7 +98,7 @@ func (ep *Endpoint) putReply(r *Reply) {
 
 // unalias lets go of what a header aliases.
 func unalias(h *wire.Header) {
-	h.Method, h.Meta.Owner, h.Meta.Message, h.Meta.Key = nil, nil, nil, nil
+	h.Method, h.Meta.Owner, h.Meta.Message, h.Meta.Key, h.Meta.CallerName = nil, nil, nil, nil, nil
 	if cap(h.Meta.User) > keepPairs {
 		h.Meta.User = nil
 	}

@@ -152,7 +152,7 @@ func TestForeignStreams(t *testing.T) {
 			counts(l, h.Endpoint, StreamsRefused, uint64(n)+1)
 		}
 		call(l, c, "who", nil)
-		same(l, "caller", receive(l, "call", who), Identity{Name: "a", Cluster: "lab"})
+		same(l, "caller", receive(l, "call", who), Identity{Name: "a", Cluster: "lab", Subject: "a", Verified: l.secure()})
 		same(l, "handshakes refused", h.stats.Get(ConnsRefused), 0)
 		same(l, "protocol errors", h.stats.Get(ProtocolErrors), 0)
 	})

@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -18,11 +19,13 @@ func TestTLSWithoutALPN(t *testing.T) {
 	ca := newTestCA(t)
 	server, client := newTLS(t, ca.credentials(t, "b")), newTLS(t, ca.credentials(t, "a"))
 	l := &lab{t, newMemNet(64 << 10)}
-	taken := make(chan string, 1)
+	taken, from := make(chan string, 1), make(chan string, 1)
 	h := l.host(Config{Name: "b", TLS: server}, func(s *StreamHandlers) {
 		s.MsgpackRPC = func(nc net.Conn) {
 			all, _ := io.ReadAll(nc)
 			taken <- string(all)
+			name, verified := CertificateName(nc)
+			from <- fmt.Sprint(name, " ", verified)
 			_ = nc.Close()
 		}
 	})
@@ -43,6 +46,7 @@ func TestTLSWithoutALPN(t *testing.T) {
 	}
 	open("\x94\x00\x01\xa1m\x90")
 	same(t, "taken", receive(t, "stream", taken), "\x94\x00\x01\xa1m\x90")
+	same(t, "from", receive(t, "name", from), "a true")
 	for n, data := range []string{"mesh", "\xf4gossip", "\x16\x03\x01", "GET /", ""} {
 		_, err := io.ReadAll(open(data))
 		if err == nil {
@@ -51,6 +55,35 @@ func TestTLSWithoutALPN(t *testing.T) {
 		eventually(t, "refusal", func() bool { return server.Get(TLSHandshakesFailed) == uint64(n)+1 })
 	}
 	same(t, "others taken", len(taken), 0)
+}
+
+// With TLS it is known who calls: a node by its name, others by what their certificate says of
+// whoever holds it, even if that is a node's.
+func TestTLSIdentity(t *testing.T) {
+	ca := newTestCA(t)
+	l := &lab{t, newMemNet(64 << 10)}
+	who := make(chan Identity, 1)
+	h := l.host(Config{Name: "b", TLS: newTLS(t, ca.credentials(t, "b")), Handler: methods{"who": func(in *Incoming) {
+		who <- in.Peer()
+		_ = in.Reply(CodeOK, nil, nil)
+	}}})
+	admin, err := ca.IssueClient("admin", time.Hour)
+	client := newTLS(t, ca.made(t, admin, err))
+	node := newTLS(t, ca.credentials(t, "a"))
+	for what, c := range map[string]struct {
+		cfg  Config
+		want Identity
+	}{
+		"a client":                    {Config{TLS: client}, Identity{Cluster: "lab", Subject: "admin", Verified: true}},
+		"a node":                      {Config{Name: "a", Boot: 7, TLS: node}, Identity{Name: "a", Cluster: "lab", Boot: 7, Subject: "a", Verified: true}},
+		"a client with a node's":      {Config{TLS: node}, Identity{Cluster: "lab", Subject: "a", Verified: true}},
+		"a client with another's too": {Config{TLS: newTLS(t, ca.credentials(t, "b"))}, Identity{Cluster: "lab", Subject: "b", Verified: true}},
+	} {
+		conn := l.dial(l.endpoint(c.cfg), h)
+		call(t, conn, "who", nil)
+		same(t, what, receive(t, "call", who), c.want)
+		same(t, "the server of "+what, conn.Peer(), Identity{Name: "b", Cluster: "lab", Subject: "b", Verified: true})
+	}
 }
 
 // A handshake that stops in the middle is cut after five seconds, which are

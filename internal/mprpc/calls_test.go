@@ -43,6 +43,9 @@ func TestDestinations(t *testing.T) {
 		c.ask(int64(i), one.method, m{"a": 1}, one.options).wantResult(t, one.name, m{"a": int64(1)})
 		calls := l.invoked()
 		got := calls[len(calls)-1]
+		if got.For == nil || *got.For != visitor {
+			t.Errorf("%s: on behalf of %v, want %v", one.name, got.For, visitor)
+		}
 		if got.Dest != one.dest || got.Timeout != one.timeout || got.OneWay {
 			t.Errorf("%s: to %+v in %v, want %+v in %v", one.name, got.Dest, got.Timeout, one.dest, one.timeout)
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/meshnode/meshnode/internal/wire"
+	"github.com/meshnode/meshnode/rpc"
 )
 
 const (
@@ -33,6 +34,7 @@ const (
 type conn struct {
 	g      *Gateway
 	nc     net.Conn
+	who    rpc.Identity
 	in     *inbox // of the reader alone
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -47,8 +49,8 @@ type conn struct {
 	err      error
 }
 
-func newConn(g *Gateway, nc net.Conn) *conn {
-	c := &conn{g: g, nc: nc}
+func newConn(g *Gateway, nc net.Conn, who rpc.Identity) *conn {
+	c := &conn{g: g, nc: nc, who: who}
 	c.ctx, c.cancel = context.WithCancel(g.ctx)
 	c.changed = sync.NewCond(&c.mu)
 	c.in = newInbox(nc, g.cfg.Limits.MaxMessage, c.hold)

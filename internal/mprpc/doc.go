@@ -3,7 +3,7 @@
 // node: streams are handed to it, and calls go out by a function.
 //
 //	g := mprpc.New(mprpc.Config{Invoke: n.Invoke, Served: served, Self: n.Name()})
-//	g.ServeConn(nc)       // until the stream ends
+//	g.ServeConn(nc, who)  // until the stream ends
 //	g.Drain(ctx); g.Close()
 //
 // A request [0,id,method,params] is answered by [1,id,error,result]; a

@@ -81,7 +81,7 @@ func FuzzConn(f *testing.F) {
 			return nil, &rpc.Error{Code: rpc.NotFound, Message: "\xff", Detail: []byte{1}}
 		}
 		s := &script{in: in, piece: int(piece) + 1}
-		l.ServeConn(s)
+		l.ServeConn(s, rpc.Identity{})
 		dec := msgpack.NewDecoder(&s.out)
 		answers := 0
 		for ; s.out.Len() > 0; answers++ {

@@ -117,9 +117,9 @@ func New(cfg Config) *Gateway {
 }
 
 // ServeConn serves the client behind nc, which it owns, until the stream has
-// ended and its requests with it.
-func (g *Gateway) ServeConn(nc net.Conn) {
-	c, err := g.admit(nc)
+// ended and its requests with it. Its calls are made on behalf of who.
+func (g *Gateway) ServeConn(nc net.Conn, who rpc.Identity) {
+	c, err := g.admit(nc, who)
 	if err != nil {
 		_ = nc.Close()
 		g.stats.add(connsRefused)
@@ -134,7 +134,7 @@ func (g *Gateway) ServeConn(nc net.Conn) {
 	c.run()
 }
 
-func (g *Gateway) admit(nc net.Conn) (*conn, error) {
+func (g *Gateway) admit(nc net.Conn, who rpc.Identity) (*conn, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
@@ -143,7 +143,7 @@ func (g *Gateway) admit(nc net.Conn) (*conn, error) {
 	case len(g.conns) >= g.cfg.Limits.MaxConns:
 		return nil, errTooManyConns
 	}
-	c := newConn(g, nc)
+	c := newConn(g, nc, who)
 	g.conns[c] = struct{}{}
 	return c, nil
 }

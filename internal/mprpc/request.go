@@ -35,7 +35,7 @@ func (r *request) invoke(ctx context.Context) reply {
 	g := r.c.g
 	p, err := g.plan(r.method, r.params)
 	if err == nil {
-		p.call.OneWay = r.notify
+		p.call.OneWay, p.call.For = r.notify, &r.c.who
 		err = g.call(ctx, &p.call)
 	}
 	if err != nil {

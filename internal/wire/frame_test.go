@@ -139,13 +139,16 @@ func describeMeta(m *Meta) string {
 	for _, f := range []struct {
 		name  string
 		value uint32
-	}{{"priority", uint32(m.Priority)}, {"stand-in", uint32(m.StandIn)}, {"pushback", m.Pushback}, {"load", m.Load}} {
+	}{{"priority", uint32(m.Priority)}, {"stand-in", uint32(m.StandIn)}, {"pushback", m.Pushback}, {"load", m.Load}, {"caller", uint32(m.Caller)}} {
 		if f.value != 0 {
 			s += fmt.Sprintf(" %s=%d", f.name, f.value)
 		}
 	}
 	if len(m.Key) > 0 {
 		s += fmt.Sprintf(" key=%q", m.Key)
+	}
+	if len(m.CallerName) > 0 {
+		s += fmt.Sprintf(" caller-name=%q", m.CallerName)
 	}
 	for _, p := range m.User {
 		s += fmt.Sprintf(" %q=%q", p.Key, p.Value)

@@ -108,7 +108,7 @@ func FuzzMeta(f *testing.F) {
 		{Partition: NoPartition},
 		{Timeout: 1, Partition: 5, Fingerprint: 1 << 63, Hops: 1, Attempt: 2, Owner: []byte("o"), Message: []byte("m")},
 		{User: []Pair{{[]byte("k"), []byte("v")}, {nil, nil}}},
-		{Partition: 7, Key: []byte("alice")},
+		{Partition: 7, Key: []byte("alice"), Caller: Carried | CallerVerified, CallerName: []byte("admin")},
 	} {
 		f.Add(appendMeta(nil, &m))
 	}

@@ -48,7 +48,7 @@ func TestErrorsAreDistinct(t *testing.T) {
 func TestNoAllocations(t *testing.T) {
 	meta := Meta{
 		Timeout: time.Second, Partition: 3, Fingerprint: 1 << 60, Owner: []byte("node-b"),
-		Key:  []byte("alice"),
+		Key: []byte("alice"), Caller: Carried, CallerName: []byte("admin"),
 		User: []Pair{{[]byte("key"), []byte("value")}, {[]byte("k2"), bytes.Repeat([]byte("v"), 300)}},
 	}
 	buf := make([]byte, 0, 1024)

@@ -23,6 +23,8 @@ const (
 	keyPushback    = 14 // on failed replies: milliseconds before another try makes sense
 	keyLoad        = 15 // on replies: calls that the sender is serving, this one included
 	keyText        = 16 // the key itself, for keyed calls; absent: the empty key
+	keyCaller      = 17 // for whom the sender carries the call; see Carried
+	keyCallerName  = 18 // the name of that one
 )
 
 // NoPartition in Meta.Partition says that the call is not keyed.
@@ -41,6 +43,17 @@ const (
 	InPlace StandIn = 1 // served in the place of owners that the receiver found gone
 	Relayed StandIn = 2 // an owner before the receiver answers, and did so through it
 	Spilled StandIn = 3 // served for an owner that has more than its share of calls
+)
+
+// Caller says for whom a member carries a call that is not its own: Carried, and what it knows
+// of that one.
+type Caller uint8
+
+// The bits of Caller.
+const (
+	Carried        Caller = 1 // the call is somebody else's
+	CallerMember   Caller = 2 // a member of the cluster
+	CallerVerified Caller = 4 // whose certificate bears the name
 )
 
 // NeverAgain in Meta.Pushback says that another try makes no sense.
@@ -70,9 +83,11 @@ type Meta struct {
 	Encoding    uint8  // of the body; 0: as it is
 	Priority    uint8
 	StandIn     StandIn
+	Caller      Caller // 0: the sender calls for itself
 	Pushback    uint32 // milliseconds; 0: the sender says nothing
 	Load        uint32 // 0: the sender says nothing
 	Key         []byte // the key whose partition Partition is
+	CallerName  []byte // of Caller
 	User        []Pair
 }
 
@@ -94,7 +109,8 @@ func appendMetaWith(dst []byte, m *Meta, timeout time.Duration, length uint64) [
 	n := len(m.User) + one(timeout > 0) + one(m.Partition >= 0) + one(m.Fingerprint != 0) +
 		one(m.Hops != 0) + one(m.Attempt != 0) + one(len(m.Owner) > 0) + one(len(m.Message) > 0) +
 		one(length != 0) + one(m.Encoding != 0) + one(m.Priority != 0) + one(m.StandIn != 0) +
-		one(m.Pushback != 0) + one(m.Load != 0) + one(len(m.Key) > 0)
+		one(m.Pushback != 0) + one(m.Load != 0) + one(len(m.Key) > 0) +
+		one(m.Caller != 0) + one(len(m.CallerName) > 0)
 	dst = AppendMapHeader(dst, n)
 	if timeout > 0 {
 		// Rounded up: a deadline that is still open must not arrive as none.
@@ -138,6 +154,12 @@ func appendMetaWith(dst []byte, m *Meta, timeout time.Duration, length uint64) [
 	}
 	if len(m.Key) > 0 {
 		dst = appendBytes(append(dst, keyText), m.Key)
+	}
+	if m.Caller != 0 {
+		dst = appendField(dst, keyCaller, uint64(m.Caller))
+	}
+	if len(m.CallerName) > 0 {
+		dst = appendBytes(append(dst, keyCallerName), m.CallerName)
 	}
 	for _, p := range m.User {
 		dst = appendBytes(appendBytes(dst, p.Key), p.Value)
@@ -216,6 +238,10 @@ func (c *cursor) metaField(m *Meta) {
 		m.Load = uint32(min(c.uint(), math.MaxUint32))
 	case keyText:
 		m.Key = c.str()
+	case keyCaller:
+		m.Caller = Caller(c.small())
+	case keyCallerName:
+		m.CallerName = c.str()
 	default:
 		c.skip()
 	}

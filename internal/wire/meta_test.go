@@ -33,6 +33,8 @@ func TestMetaRoundTrip(t *testing.T) {
 		{Partition: NoPartition, User: []Pair{{[]byte("k"), []byte("v")}, {[]byte(""), []byte("")}}},
 		{Partition: 0, User: []Pair{{[]byte(long), []byte(long)}}},
 		{Partition: 5, Key: []byte("alice")},
+		{Partition: NoPartition, Caller: Carried},
+		{Partition: NoPartition, Caller: 255, CallerName: []byte("admin")},
 		{Partition: 5, Key: bytes.Repeat([]byte{0xff}, MaxKey), User: []Pair{{[]byte("key"), []byte("another")}}},
 	} {
 		same(t, "meta", describeMeta(through(t, &m)), describeMeta(&m))
@@ -97,6 +99,10 @@ func TestMetaParse(t *testing.T) {
 		{"key", "82 02 05 10 a2 6b 31", strings.Replace(none, "=-1", "=5", 1) + ` key="k1"`, nil},
 		{"binary key", "81 10 c4 01 ff", none + ` key="\xff"`, nil},
 		{"key that is a number", "81 10 05", "", ErrMalformed},
+		{"caller", "82 11 05 12 a1 61", none + ` caller=5 caller-name="a"`, nil},
+		{"caller beyond a byte", "81 11 cd 0400", none + ` caller=255`, nil},
+		{"caller that is text", "81 11 a1 61", "", ErrMalformed},
+		{"name of the caller that is a number", "81 12 05", "", ErrMalformed},
 		{"missing value", "81 01", "", ErrTruncated},
 		{"missing pair", "82 01 05", "", ErrTruncated},
 		{"unknown key that lies", "81 1b ddffffffff", "", ErrLength},

@@ -201,11 +201,11 @@ func (e *example) set(name, value string) (err error) {
 	}
 	small := map[string]*uint8{
 		"hops": &m.Hops, "attempt": &m.Attempt, "encoding": &m.Encoding, "priority": &m.Priority,
-		"stand-in": (*uint8)(&m.StandIn),
+		"stand-in": (*uint8)(&m.StandIn), "caller": (*uint8)(&m.Caller),
 	}
 	medium := map[string]*uint32{"pushback": &m.Pushback, "load": &m.Load}
 	texts := map[string]*string{"cluster": &e.hello.Cluster, "name": &e.hello.Name, "to": &e.hello.To}
-	blobs := map[string]*[]byte{"method": &h.Method, "owner": &m.Owner, "message": &m.Message, "body": &e.body}
+	blobs := map[string]*[]byte{"method": &h.Method, "owner": &m.Owner, "message": &m.Message, "caller-name": &m.CallerName, "body": &e.body}
 	if e.kind != KindHello { // which has a key of its own
 		delete(numbers, "key")
 		blobs["key"] = &m.Key
