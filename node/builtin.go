@@ -130,13 +130,11 @@ func (n *Node) registerBuiltins() {
 func (n *Node) ping(context.Context, *PingRequest) (*PingReply, error) {
 	v := n.view.Load()
 	reply := &PingReply{
-		Node: n.cfg.Name, Boot: fmt.Sprintf("%016x", n.boot), Cluster: n.cfg.Cluster, Ready: v.ready, Members: len(v.members.Members),
+		Node: n.cfg.Name, Boot: fmt.Sprintf("%016x", n.boot), Cluster: n.cfg.Cluster, Members: len(v.members.Members),
 		Owners: v.table.Len(), Fingerprint: v.table.Fingerprint().String(),
 		MembersDigest: router.Fingerprint(v.members.Digest).String(),
 	}
-	if !v.ready {
-		reply.Why = n.why(v)
-	}
+	reply.Ready, reply.Why = n.readyBy(v)
 	return reply, nil
 }
 

@@ -107,7 +107,7 @@ type Config struct {
 
 // Limits bound time and memory. Zero fields mean the defaults.
 type Limits struct {
-	DrainTimeout time.Duration // how long Run lets a leaving node finish; default 10 s
+	DrainTimeout time.Duration // how long Stop and Run let a leaving node finish; default 10 s
 	// Contact is how long a node that does not answer counts as slow; beyond it
 	// another owner of a key is asked, and takes it for gone if it finds it
 	// silent as long. Default 50 ms with the profiles LAN and Local, 500 ms with

@@ -95,13 +95,11 @@ func (n *Node) explain(_ context.Context, req *ExplainRequest) (*ExplainReply, e
 	v := n.view.Load()
 	params := v.table.Params()
 	reply := &ExplainReply{
-		Node: n.cfg.Name, Ready: v.ready, Key: req.Key, Partition: v.table.Partition(req.Key),
+		Node: n.cfg.Name, Key: req.Key, Partition: v.table.Partition(req.Key),
 		Fingerprint: v.table.Fingerprint().String(), Members: len(v.members.Members), InTable: v.table.Len(),
 		Partitions: params.Partitions, Slack: params.SlackPermille, Owners: []OwnerInfo{},
 	}
-	if !v.ready {
-		reply.Why = n.why(v)
-	}
+	reply.Ready, reply.Why = n.readyBy(v)
 	now := n.since()
 	for _, name := range v.table.Owners(reply.Partition, maxOwners, nil) {
 		m, _ := v.table.Member(name)

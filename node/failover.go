@@ -66,7 +66,7 @@ func lossOf(err error) loss {
 		return fellSilent
 	}
 	for _, alive := range []error{
-		transport.ErrShutdown, transport.ErrIdle, transport.ErrTooManyCalls, transport.ErrTooManyServed,
+		transport.ErrShutdown, transport.ErrStopped, transport.ErrIdle, transport.ErrTooManyCalls, transport.ErrTooManyServed,
 		transport.ErrTooManyBytes, transport.ErrTooManyConns, transport.ErrWriteQueueFull,
 		transport.ErrBodyTooLarge, transport.ErrStalled,
 	} {

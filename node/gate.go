@@ -1,7 +1,6 @@
 package node
 
 import (
-	"context"
 	"sync"
 	"sync/atomic"
 )
@@ -60,11 +59,6 @@ func (n *Node) enter() *gate {
 	}
 }
 
-// settle waits until every handler that runs now has returned, or ctx ends.
-// Others may begin meanwhile.
-func (n *Node) settle(ctx context.Context) {
-	select {
-	case <-n.running.Swap(newGate()).close():
-	case <-ctx.Done():
-	}
-}
+// settle returns a channel that is closed when every handler that runs now has returned. Others may
+// begin meanwhile, behind a new gate.
+func (n *Node) settle() <-chan struct{} { return n.running.Swap(newGate()).close() }

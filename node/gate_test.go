@@ -71,7 +71,7 @@ func TestSettle(t *testing.T) {
 		})
 	}
 	for range 200 {
-		n.settle(t.Context())
+		<-n.settle()
 	}
 	wg.Wait()
 	held := n.enter()
@@ -79,7 +79,7 @@ func TestSettle(t *testing.T) {
 	settled := make(chan struct{})
 	go func() {
 		defer close(settled)
-		n.settle(t.Context())
+		<-n.settle()
 	}()
 	eventually(t, "a new gate", func() error {
 		if n.running.Load() == old {

@@ -78,6 +78,15 @@ func (l *lifecycle) isStopping() bool {
 	return l.stopping
 }
 
+func (l *lifecycle) isStopped() bool {
+	select {
+	case <-l.stopped:
+		return true
+	default:
+		return false
+	}
+}
+
 // Start listens, joins, and returns when the node is ready: it has found a
 // seed if it was given any, and has seen as many members as it expects. If it
 // is refused (its name is taken, another cluster or key) or ctx ends first, it
@@ -124,9 +133,7 @@ func (n *Node) Run(ctx context.Context) error {
 		n.Close()
 		return n.life.reason(err)
 	}
-	bounded, done := context.WithTimeout(context.WithoutCancel(ctx), n.cfg.Limits.DrainTimeout)
-	defer done()
-	return n.Stop(bounded)
+	return n.Stop(context.WithoutCancel(ctx))
 }
 
 // Done is closed when the node has stopped, for whatever reason.
@@ -138,6 +145,9 @@ func (n *Node) open(ctx context.Context) error {
 	if err := n.life.start(); err != nil {
 		return err
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(n.ctx, cancel)() // Stop waits for what is being opened
 	err := n.openLocked(ctx)
 	n.life.opening.Unlock()
 	if err != nil {
@@ -269,6 +279,8 @@ func (n *Node) placed(v *view) bool {
 func (n *Node) why(v *view) string {
 	cluster := n.cluster.Load()
 	switch {
+	case n.life.isStopped():
+		return "it has stopped"
 	case n.life.isStopping():
 		return "it is stopping"
 	case cluster == nil:

@@ -209,6 +209,7 @@ func (n *Node) writePeers(w *metrics.Writer) {
 // writeGauges writes what goes up and down.
 func (n *Node) writeGauges(w *metrics.Writer) {
 	v := n.view.Load()
+	ready, _ := n.readyBy(v)
 	for _, g := range []struct {
 		name, help string
 		value      float64
@@ -216,7 +217,7 @@ func (n *Node) writeGauges(w *metrics.Writer) {
 		{"meshnode_members", "Live members.", float64(len(v.members.Members))},
 		{"meshnode_owners", "Members of the ownership table.", float64(v.table.Len())},
 		{"meshnode_owned_partitions", "Partitions that this node owns.", float64(len(v.table.Owned(n.cfg.Name)))},
-		{"meshnode_ready", "Whether the node routes and serves calls with a key.", oneIf(v.ready)},
+		{"meshnode_ready", "Whether the node routes and serves calls with a key.", oneIf(ready)},
 		{"meshnode_retry_budget", "Retries and hedges that the budget allows now.", n.budget.Left(n.since())},
 		{"meshnode_serving", "Calls of peers being served.", float64(n.endpoint.Serving())},
 	} {

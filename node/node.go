@@ -144,10 +144,13 @@ func (n *Node) Table() *router.Table { return n.view.Load().table }
 // snapshot is immutable.
 func (n *Node) Members() *membership.Snapshot { return n.view.Load().members }
 
-// Ready tells whether the node routes and serves keyed calls, and if not, why.
-func (n *Node) Ready() (ready bool, why string) {
-	v := n.view.Load()
-	if v.ready {
+// Ready reports whether the node routes and serves keyed calls, and if not, why. A node that
+// leaves or has stopped is not ready, whatever it still serves.
+func (n *Node) Ready() (ready bool, why string) { return n.readyBy(n.view.Load()) }
+
+// readyBy is Ready by one view.
+func (n *Node) readyBy(v *view) (ready bool, why string) {
+	if v.ready && !n.life.isStopping() {
 		return true, ""
 	}
 	return false, n.why(v)

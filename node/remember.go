@@ -32,8 +32,8 @@ type Memory interface {
 	// Remember takes the place of all that was remembered: at most MaxKnownPeers,
 	// the likeliest to be there first, in a slice that is the callee's. It is called
 	// after the peers have changed, at most once a second and once at the end,
-	// from one goroutine, never after the node has stopped; it may block, which Stop
-	// waits for. After an error it is called again.
+	// from one goroutine, never begun after the node has stopped; it may block, which Stop
+	// waits for, for as long as Limits.DrainTimeout. After an error it is called again.
 	Remember(peers []KnownPeer) error
 	// String says where the peers are kept, for messages, such as a path.
 	String() string

@@ -125,6 +125,10 @@ func recvError(err error) error {
 		return rpc.Errorf(rpc.ResourceExhausted, "a message exceeds what one of the nodes accepts")
 	case err == transport.ErrStreamEnded: // by this side: it was closed, or its handler has returned
 		return rpc.Errorf(rpc.Canceled, "this side has ended the stream")
+	case errors.Is(err, transport.ErrStopped):
+		return rpc.Errorf(rpc.Unavailable, "this node stopped before the stream had ended")
+	case errors.Is(err, transport.ErrShutdown):
+		return rpc.Errorf(rpc.Unavailable, "the other node stopped before the stream had ended")
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		return rpc.AsError(err)
 	}
@@ -153,7 +157,7 @@ func (o *outgoing) localStream(ctx context.Context, key info, h *handler) error 
 	p := transport.NewPipe(n.endpoint.Limits(), hctx.call.End)
 	ends := []func() bool{
 		context.AfterFunc(bounded, func() { p.Abort(bounded.Err()) }),
-		context.AfterFunc(n.ctx, func() { p.Cut(transport.ErrShutdown) }),
+		context.AfterFunc(n.ctx, func() { p.Cut(transport.ErrStopped) }),
 	}
 	go func() {
 		defer g.leave()

@@ -202,7 +202,7 @@ func (c *Conn) fail(err error) {
 		for _, r := range c.pend.closeAll() {
 			r.finish(&CallError{Unsent: r.end > handed, Err: c.reason()})
 		}
-		for _, in := range c.serving.closeAll() {
+		for _, in := range c.serving.closeAll(c.reason()) {
 			c.abandon(in)
 		}
 		c.ep.forget(c)
@@ -272,9 +272,9 @@ func (c *Conn) sendGoAway(reason error) {
 // drain ends the connection gracefully: no new calls either way, those under
 // way finish, what is queued is written. When ctx ends first, the rest is cut.
 func (c *Conn) drain(ctx context.Context) {
-	stop := context.AfterFunc(ctx, func() { c.fail(ErrShutdown) })
-	defer stop()
 	c.sendGoAway(ErrShutdown)
+	stop := context.AfterFunc(ctx, c.cut)
+	defer stop()
 	select {
 	case <-c.serving.idle():
 		c.out.drain()
@@ -284,6 +284,17 @@ func (c *Conn) drain(ctx context.Context) {
 		<-c.closed
 	case <-c.closed:
 	}
+}
+
+// lastFlush is how long a connection that is cut may take to write what is queued.
+const lastFlush = 50 * time.Millisecond
+
+// cut ends a connection whose calls and streams do not end. The goaway before tells the peer why.
+func (c *Conn) cut() {
+	timer := time.AfterFunc(lastFlush, func() { c.fail(ErrStopped) })
+	defer timer.Stop()
+	c.out.drain()
+	c.fail(ErrStopped)
 }
 
 // finishSending half-closes the stream where it can be.

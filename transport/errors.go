@@ -41,6 +41,8 @@ var (
 var (
 	// ErrClosed: the connection, peer or endpoint is closed.
 	ErrClosed = errors.New("transport: closed")
+	// ErrStopped: this process has stopped before a call or stream had ended.
+	ErrStopped = errors.New("transport: this side stopped first")
 	// ErrBackoff: the last dial failed a moment ago; the next one waits.
 	ErrBackoff = errors.New("transport: waiting before the next dial")
 	// ErrWriteQueueFull: the peer does not read as fast as we write.

@@ -193,7 +193,7 @@ func TestDrainIsBounded(t *testing.T) {
 			same(t, "drains before the end of its context", len(drained), 0)
 			cancel()
 			receive(t, "end of Drain", drained)
-			is(t, "cause", far.Err(), ErrShutdown, false)
+			is(t, "cause", far.Err(), ErrStopped, false)
 		})
 	}
 }

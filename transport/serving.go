@@ -250,7 +250,7 @@ func (s *serving) cancel(id uint64, why error) (abandoned *Incoming) {
 	}
 	e := in.endLocked(why)
 	s.mu.Unlock()
-	e.tell(why)
+	e.tell(why, why)
 	return nil
 }
 
@@ -292,9 +292,9 @@ func (s *serving) eachLocked(f func(*Incoming)) {
 	}
 }
 
-// closeAll ends the contexts of all calls and gives those that had not started,
-// which are taken off.
-func (s *serving) closeAll() (abandoned []*Incoming) {
+// closeAll ends the contexts of all calls, and their streams for the given reason. It returns
+// those calls that had not started, which are taken off.
+func (s *serving) closeAll(why error) (abandoned []*Incoming) {
 	s.mu.Lock()
 	s.stopped = true
 	var ends []ending
@@ -310,7 +310,7 @@ func (s *serving) closeAll() (abandoned []*Incoming) {
 	}
 	s.mu.Unlock()
 	for _, e := range ends {
-		e.tell(context.Canceled)
+		e.tell(context.Canceled, why)
 	}
 	return abandoned
 }
@@ -329,11 +329,12 @@ func (in *Incoming) endLocked(why error) ending {
 	return ending{in.ctx, in.stream}
 }
 
-func (e ending) tell(why error) {
+// tell ends the stream before the context, by which the handler may learn of it first.
+func (e ending) tell(why, streamWhy error) {
+	if e.stream != nil {
+		e.stream.fail(streamWhy)
+	}
 	if e.ctx != nil {
 		e.ctx.end(why)
-	}
-	if e.stream != nil {
-		e.stream.fail(why)
 	}
 }

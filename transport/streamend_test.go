@@ -58,9 +58,9 @@ func TestStreamEndsForBothSides(t *testing.T) {
 			func(*Stream, func(), *Conn) {}, // it comes by itself
 			ends{context.DeadlineExceeded, context.DeadlineExceeded, context.DeadlineExceeded},
 		},
-		"cut there": {func(_ *Stream, _ func(), far *Conn) { far.Close() }, ends{ErrClosed, ErrClosed, context.Canceled}},
-		"cut here":  {func(s *Stream, _ func(), _ *Conn) { s.conn.Close() }, ends{ErrClosed, ErrClosed, context.Canceled}},
-		"broken":    {func(_ *Stream, _ func(), far *Conn) { _ = far.nc.Close() }, ends{ErrClosed, ErrClosed, context.Canceled}},
+		"cut there": {func(_ *Stream, _ func(), far *Conn) { far.Close() }, ends{ErrClosed, ErrClosed, ErrClosed}},
+		"cut here":  {func(s *Stream, _ func(), _ *Conn) { s.conn.Close() }, ends{ErrClosed, ErrClosed, ErrClosed}},
+		"broken":    {func(_ *Stream, _ func(), far *Conn) { _ = far.nc.Close() }, ends{ErrClosed, ErrClosed, ErrClosed}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			overAll(t, func(l *lab) {
