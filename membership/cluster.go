@@ -123,7 +123,7 @@ func (c *Cluster) start() error {
 	conf.Logger = log.New(c.lines, "", 0)
 	d := delegate{c}
 	conf.Delegate, conf.Events, conf.Alive, conf.Merge, conf.Conflict = d, d, d, d, d
-	g := newGossip(c.ctx, &c.cfg)
+	g := newGossip(c.ctx, &c.cfg, c.roster.livesAt)
 	conf.Transport = g
 	c.gossip.Store(g)
 	list, err := memberlist.Create(conf)

@@ -1,46 +1,41 @@
 package membership
 
 import (
-	"errors"
 	"net"
 	"sync"
+
+	"github.com/meshnode/meshnode/transport"
 )
 
-// maxStreams bounds the gossip streams that are open at once.
+// maxStreams bounds the gossip streams of others that are open at once. Beyond it, one of
+// those that have been silent for longest makes room.
 const maxStreams = 512
 
-// errManyStreams refuses a gossip stream above maxStreams.
-var errManyStreams = errors.New("membership: too many gossip streams")
-
-// connSet holds the open streams so that Stop can close them. The zero value
-// is ready to use.
+// connSet holds the open streams so that Stop can close them.
 type connSet struct {
+	crowded func(error) // told of streams that made room for others
+
 	mu     sync.Mutex
 	closed bool
 	conns  map[*stream]struct{}
 }
 
-// add takes conn over. After close, and when there are too many, it closes
-// conn and returns an error.
-func (s *connSet) add(conn net.Conn) (net.Conn, error) {
-	st := &stream{Conn: conn, set: s}
+// add takes conn over. stranger is nil for a stream that was dialled here. After close
+// it closes conn and returns an error.
+func (s *connSet) add(conn net.Conn, stranger *transport.Stranger) (net.Conn, error) {
+	st := &stream{Conn: conn, set: s, stranger: stranger}
 	s.mu.Lock()
-	var err error
-	switch {
-	case s.closed:
-		err = ErrNotRunning
-	case len(s.conns) >= maxStreams:
-		err = errManyStreams
-	default:
+	closed := s.closed
+	if !closed {
 		if s.conns == nil {
 			s.conns = make(map[*stream]struct{})
 		}
 		s.conns[st] = struct{}{}
 	}
 	s.mu.Unlock()
-	if err != nil {
-		_ = conn.Close()
-		return nil, err
+	if closed {
+		_ = st.Close()
+		return nil, ErrNotRunning
 	}
 	return st, nil
 }
@@ -68,7 +63,17 @@ func (s *connSet) close() {
 // stream is a connection of a connSet.
 type stream struct {
 	net.Conn
-	set *connSet
+	set      *connSet
+	stranger *transport.Stranger // nil: dialled here
+}
+
+// Read implements net.Conn.
+func (st *stream) Read(b []byte) (int, error) {
+	n, err := st.Conn.Read(b)
+	if n > 0 && st.stranger != nil {
+		st.stranger.Heard()
+	}
+	return n, err
 }
 
 // Write closes the stream when it fails: memberlist drops a dialled stream on
@@ -84,5 +89,10 @@ func (st *stream) Write(b []byte) (int, error) {
 // Close implements net.Conn.
 func (st *stream) Close() error {
 	st.set.remove(st)
+	if st.stranger != nil {
+		if err := st.stranger.Leave(); err != nil {
+			st.set.crowded(err)
+		}
+	}
 	return st.Conn.Close()
 }

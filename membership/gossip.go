@@ -34,21 +34,28 @@ type gossip struct {
 	packetCh chan *memberlist.Packet
 	streamCh chan net.Conn
 	conns    connSet
-	ctx      context.Context // ends in Shutdown
+	others   *transport.Strangers // streams that others have opened
+	ctx      context.Context      // ends in Shutdown
 	cancel   context.CancelFunc
 	reader   sync.WaitGroup
 }
 
 var _ memberlist.NodeAwareTransport = (*gossip)(nil)
 
-// newGossip gives a transport that begin makes read packets. Shutdown must be
-// called.
-func newGossip(ctx context.Context, cfg *Config) *gossip {
+// newGossip gives a transport that begin makes read packets. member reports whether an
+// address is a member's. Shutdown must be called.
+func newGossip(ctx context.Context, cfg *Config, member func(netip.Addr) bool) *gossip {
 	g := &gossip{
 		network: cfg.Network, packets: cfg.Packets, advertise: cfg.Advertise, cluster: cfg.Cluster, log: cfg.Logger,
 		quiet:    throttle{period: packetLogging},
 		packetCh: make(chan *memberlist.Packet, packetBacklog),
 		streamCh: make(chan net.Conn),
+		others:   transport.NewStrangers(maxStreams, member),
+	}
+	g.conns.crowded = func(err error) {
+		if g.quiet.allow("crowd", time.Now()) {
+			g.log.Warn().Err(err).Msg("strangers crowd the port with gossip: those silent for longest make room")
+		}
 	}
 	if cfg.GossipKey == nil {
 		g.repeats = newRepeats()
@@ -117,16 +124,15 @@ func (g *gossip) dial(ctx context.Context, addr string) (net.Conn, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		_ = conn.SetDeadline(deadline)
 	}
-	return g.conns.add(conn)
+	return g.conns.add(conn, nil)
 }
 
 // accept hands a stream over to memberlist, which closes it. It waits only
 // for memberlist to take it.
 func (g *gossip) accept(conn net.Conn) {
-	tracked, err := g.conns.add(conn)
+	tracked, err := g.conns.add(conn, g.others.Admit(conn))
 	if err != nil {
-		g.log.Debug().Err(err).Msg("refused a gossip stream")
-		return
+		return // it came too late
 	}
 	select {
 	case g.streamCh <- tracked:

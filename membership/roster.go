@@ -158,6 +158,18 @@ func (r *roster) others(self string) int {
 	return n
 }
 
+// livesAt reports whether a live member has this address.
+func (r *roster) livesAt(addr netip.Addr) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, m := range r.live {
+		if m.Addr.Addr() == addr {
+			return true
+		}
+	}
+	return false
+}
+
 // addrs gives the addresses of the live members.
 func (r *roster) addrs() map[netip.AddrPort]bool {
 	r.mu.Lock()

@@ -3,14 +3,12 @@ package node
 import (
 	"context"
 	"fmt"
-	"net"
 	"slices"
 	"time"
 
 	"github.com/meshnode/meshnode/membership"
 	"github.com/meshnode/meshnode/router"
 	"github.com/meshnode/meshnode/rpc"
-	"github.com/meshnode/meshnode/transport"
 )
 
 // The methods that every node serves. The daemon's commands are made of them.
@@ -210,10 +208,4 @@ func (n *Node) leaveOnRequest(context.Context, *LeaveRequest) (*LeaveReply, erro
 		}
 	}()
 	return &LeaveReply{Node: n.cfg.Name}, nil
-}
-
-// refusedStream counts and logs a stream that nobody here takes.
-func (n *Node) refusedStream(remote net.Addr, kind transport.StreamKind) {
-	n.endpoint.CountRefused()
-	n.endpoint.LogRefused(remote, kind)
 }

@@ -174,7 +174,7 @@ func (n *Node) openLocked(ctx context.Context) error {
 	n.tasks.Go(func() {
 		if err := port.Serve(transport.StreamHandlers{
 			Mesh: n.endpoint.ServeConn, Gossip: cluster.ServeStream,
-			MsgpackRPC: n.foreignStreams(), Refused: n.refusedStream,
+			MsgpackRPC: n.foreignStreams(), Refused: n.endpoint.Refused, Member: n.isMember,
 			TLS: n.cfg.TLS,
 		}); err != nil {
 			n.log.Error().Err(err).Msg("listener failed")

@@ -107,7 +107,7 @@ func New(cfg Config) (*Node, error) {
 		Network: cfg.Network, Name: cfg.Name, Cluster: cfg.Cluster, Boot: n.boot,
 		KeyID: membership.KeyID(cfg.GossipKey), Handler: n, Logger: n.log, TLS: cfg.TLS,
 		Limits: cfg.Limits.Transport, RandSeed: cfg.RandSeed,
-		Silence: transport.Silence{After: max(cfg.Limits.Contact, 0), Yield: n.mayYield},
+		Silence: transport.Silence{After: max(cfg.Limits.Contact, 0), Yield: n.mayYield}, Member: n.isMember,
 	})
 	if err != nil {
 		return nil, bad("%w", err)

@@ -108,3 +108,39 @@ func TestFramesOfABadPeer(t *testing.T) {
 	}
 	l.log("a").wait(t, "warn", "broke the protocol")
 }
+
+// While somebody holds as many silent connections as the port takes, and more, clients
+// get in and members join at once. The log says whose they are.
+func TestFloodedPort(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	a := l.start("a")
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 9, 9, 9)}}
+	if probe, err := d.Dial("tcp", a.Addr().String()); err != nil {
+		d.LocalAddr = nil // some systems have but one address of their own
+	} else {
+		_ = probe.Close()
+	}
+	for range 1000 {
+		nc, err := d.Dial("tcp", a.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+	}
+	eventually(t, "strangers are displaced", func() error {
+		if a.Stats()["strangers_displaced"] == 0 {
+			return errors.New("none was")
+		}
+		return nil
+	})
+	if _, err := work.Call(t.Context(), dial(t, a, ClientConfig{}), &job{}, rpc.Peer("a")); err != nil {
+		t.Errorf("a client: %v", err)
+	}
+	b := l.start("b")
+	agree(t, a, b)
+	if _, err := work.Call(t.Context(), b, &job{}, rpc.Peer("a")); err != nil {
+		t.Errorf("a member: %v", err)
+	}
+	l.log("a").wait(t, "warn", "strangers crowd the port")
+}

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -38,6 +39,12 @@ type peer struct {
 	proof proof
 	link  *link
 	load  *balance.Node // for calls that may go to several
+}
+
+// isMember reports whether a live member has this address.
+func (n *Node) isMember(addr netip.Addr) bool {
+	v := n.view.Load()
+	return v != nil && slices.ContainsFunc(v.members.Members, func(m membership.Member) bool { return m.Addr.Addr() == addr })
 }
 
 // onMembers takes a new snapshot. Membership calls it from one goroutine, in

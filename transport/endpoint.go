@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,7 +47,10 @@ type Config struct {
 	KeyID   uint64 // identifies the gossip key; 0: none
 	Handler Handler
 	TLS     *TLS // nil: plain streams
-	Logger  zerolog.Logger
+	// Member reports whether an address is a member's: a flood of strangers from
+	// others cannot keep it out. It must not block. May be nil.
+	Member func(netip.Addr) bool
+	Logger zerolog.Logger
 
 	Limits
 	Silence  Silence
@@ -109,26 +113,28 @@ const codeUnimplemented = 12
 type Endpoint struct {
 	cfg     Config
 	log     zerolog.Logger // for what strangers cause: bursts are cut
+	crowd   zerolog.Logger // one line in a while
 	stats   Stats
 	inliner Inliner // the handler, if it is one
-	workers workers
-	replies sync.Pool // of *Reply
-	calls   sync.Pool // of *Incoming
-	buffers buffers
+
+	greeting *Strangers // without a valid hello yet
+	workers  workers
+	replies  sync.Pool // of *Reply
+	calls    sync.Pool // of *Incoming
+	buffers  buffers
 
 	start      time.Time    // what deadlines of calls count from
 	tick       atomic.Int64 // looks of tend so far
 	served     atomic.Int64 // calls being served
 	incomplete atomic.Int64 // bytes declared by requests whose bodies are arriving
 
-	mu       sync.Mutex
-	conns    map[*Conn]struct{}
-	greeting map[net.Conn]struct{} // strangers without a valid hello yet
-	peers    map[*Peer]struct{}
-	state    endpointState
-	dialN    uint64         // dials so far: the seed of each peer's jitter
-	active   sync.WaitGroup // handshakes, dials, connections, and tend
-	tending  chan struct{}  // closed to stop tend; nil: it does not run
+	mu      sync.Mutex
+	conns   map[*Conn]struct{}
+	peers   map[*Peer]struct{}
+	state   endpointState
+	dialN   uint64         // dials so far: the seed of each peer's jitter
+	active  sync.WaitGroup // handshakes, dials, connections, and tend
+	tending chan struct{}  // closed to stop tend; nil: it does not run
 
 	closeOnce sync.Once
 }
@@ -153,7 +159,8 @@ func NewEndpoint(cfg Config) (*Endpoint, error) {
 		conns: make(map[*Conn]struct{}),
 		peers: make(map[*Peer]struct{}),
 
-		greeting: make(map[net.Conn]struct{}),
+		crowd:    cfg.Logger.Sample(&zerolog.BurstSampler{Burst: 1, Period: 10 * time.Second}),
+		greeting: NewStrangers(maxStrangers, cfg.Member),
 		start:    time.Now(),
 	}
 	ep.inliner, _ = cfg.Handler.(Inliner)
@@ -167,9 +174,6 @@ func (ep *Endpoint) Stats() *Stats { return &ep.stats }
 
 // Limits are those that hold here, defaults filled in.
 func (ep *Endpoint) Limits() Limits { return ep.cfg.Limits }
-
-// CountRefused counts a stream that the port refused.
-func (ep *Endpoint) CountRefused() { ep.stats.add(StreamsRefused, 1) }
 
 // ServeConn greets the process that opened nc and serves it until the
 // connection ends. It owns nc.
@@ -187,6 +191,10 @@ func (ep *Endpoint) ServeConn(nc net.Conn) {
 	if err != nil {
 		_ = nc.Close()
 		ep.stats.add(ConnsRefused, 1)
+		if errors.Is(err, ErrCrowded) {
+			ep.crowded(err)
+			return
+		}
 		ep.log.Warn().Err(err).Stringer("remote", nc.RemoteAddr()).Msg("connection refused")
 		return
 	}
@@ -234,6 +242,12 @@ func (ep *Endpoint) enter() bool {
 	}
 	ep.active.Add(1)
 	return true
+}
+
+func (ep *Endpoint) isServing() bool {
+	ep.mu.Lock()
+	defer ep.mu.Unlock()
+	return ep.state == serving_
 }
 
 // add starts a connection that has greeted, unless the endpoint is ending.
@@ -307,7 +321,7 @@ func (ep *Endpoint) Close() {
 		for _, c := range ep.leave(closed) {
 			c.Close()
 		}
-		ep.cutGreetings()
+		ep.greeting.Close()
 		ep.closePeers()
 		ep.stopTending()
 		ep.active.Wait()

@@ -25,8 +25,7 @@ var (
 	ErrFrameTooLarge = errors.New("transport: frame too large")
 	// ErrHandshakeTimeout: no valid hello arrived in time.
 	ErrHandshakeTimeout = errors.New("transport: handshake timed out")
-	// ErrTooManyConns: the peer has as many connections, or as many that have
-	// not greeted yet, as it takes.
+	// ErrTooManyConns: the peer has as many connections as it takes.
 	ErrTooManyConns = errors.New("transport: too many connections")
 	// ErrIdle: no call was made for long; the next one dials anew.
 	ErrIdle = errors.New("transport: connection idle for too long")

@@ -217,7 +217,5 @@ func TestDrainedTakesNobody(t *testing.T) {
 }
 
 func (ep *Endpoint) greetings() int {
-	ep.mu.Lock()
-	defer ep.mu.Unlock()
-	return len(ep.greeting)
+	return ep.greeting.Len()
 }

@@ -68,23 +68,21 @@ func (hung) Dial(ctx context.Context, _ string) (net.Conn, error) {
 	return nil, ctx.Err()
 }
 
-// Strangers who don't finish their greeting are limited, and told so.
+// Strangers who don't finish their greeting are limited: one more, and the first is
+// closed.
 func TestTooManyStrangers(t *testing.T) {
 	l := &lab{t, newMemNet(1000)}
 	h := l.host(Config{Name: "b", Limits: Limits{HandshakeTimeout: time.Hour}})
-	strangers := make([]*raw, maxGreeting)
+	strangers := make([]*raw, maxStrangers-memberReserve)
 	for i := range strangers {
 		strangers[i] = l.raw(h)
 		strangers[i].write([]byte("m"))
+		eventually(t, "stranger", func() bool { return h.greetings() == i+1 })
 	}
-	eventually(t, "strangers", func() bool { return h.greetings() == maxGreeting })
-	late := l.raw(h)
-	late.write([]byte("m"))
-	is(t, "one more", late.refusal(), ErrTooManyConns, false)
-	counts(t, h.Endpoint, ConnsRefused, 1)
-	_ = strangers[0].nc.Close()
-	eventually(t, "room", func() bool { return h.greetings() < maxGreeting })
 	l.greeted(h)
+	counts(t, h.Endpoint, ConnsRefused, 1)
+	counts(t, h.Endpoint, StrangersDisplaced, 1)
+	strangers[0].ended()
 	closed := make(chan struct{})
 	go func() { h.Close(); close(closed) }()
 	receive(t, "end of Close, which cuts them all", closed)

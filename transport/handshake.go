@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"net"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/meshnode/meshnode/internal/wire"
@@ -16,9 +14,8 @@ import (
 
 const (
 	// maxHello bounds what is read from a stranger before a valid hello, in
-	// bytes; maxGreeting how many strangers are greeted at one time.
-	maxHello    = 4 << 10
-	maxGreeting = 1024
+	// bytes.
+	maxHello = 4 << 10
 	// refusalTimeout is the time for telling a stranger why he is refused.
 	refusalTimeout = time.Second
 )
@@ -45,45 +42,22 @@ func (ep *Endpoint) dial(ctx context.Context, addr, want string) (*Conn, error) 
 	return c, nil
 }
 
-// receive greets a stranger, or tells him why not.
+// receive greets a stranger, or tells him why not. It can be cut short by Close, and by
+// other strangers when there are many.
 func (ep *Endpoint) receive(nc net.Conn) (*Conn, error) {
-	if err := ep.startGreeting(nc); err != nil {
-		refuse(nc, err)
-		return nil, err
+	var stranger *Stranger
+	if ep.isServing() {
+		stranger = ep.greeting.Admit(nc)
 	}
-	defer ep.endGreeting(nc)
-	return ep.greetBack(nc)
-}
-
-// startGreeting lets Close cut the greeting, unless it comes too late or too
-// many are under way.
-func (ep *Endpoint) startGreeting(nc net.Conn) error {
-	ep.mu.Lock()
-	defer ep.mu.Unlock()
-	switch {
-	case ep.state != serving_:
-		return ErrShutdown
-	case len(ep.greeting) >= maxGreeting:
-		return ErrTooManyConns
+	if stranger == nil {
+		refuse(nc, ErrShutdown)
+		return nil, ErrShutdown
 	}
-	ep.greeting[nc] = struct{}{}
-	return nil
-}
-
-func (ep *Endpoint) endGreeting(nc net.Conn) {
-	ep.mu.Lock()
-	defer ep.mu.Unlock()
-	delete(ep.greeting, nc)
-}
-
-// cutGreetings ends the greetings under way; no more begin.
-func (ep *Endpoint) cutGreetings() {
-	ep.mu.Lock()
-	strangers := slices.Collect(maps.Keys(ep.greeting))
-	ep.mu.Unlock()
-	for _, nc := range strangers {
-		_ = nc.Close()
+	c, err := ep.greetBack(nc)
+	if crowded := stranger.Leave(); crowded != nil {
+		err = crowded
 	}
+	return c, err
 }
 
 // refuse writes a goaway that says why.

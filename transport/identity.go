@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"time"
@@ -77,11 +78,25 @@ func CertificateName(nc net.Conn) (name string, verified bool) {
 	return certs.Subject(s.ConnectionState().PeerCertificates[0]), true
 }
 
-// LogRefused tells the log of a stream that the port refused.
-func (ep *Endpoint) LogRefused(remote net.Addr, kind StreamKind) {
-	if kind == StreamTLS && ep.cfg.TLS == nil {
-		ep.log.Warn().Err(ErrNoTLS).Stringer("remote", remote).Msg("stream refused")
+// Refused counts and logs a stream that the port refused. It is what
+// StreamHandlers.Refused wants.
+func (ep *Endpoint) Refused(r Refusal) {
+	ep.stats.add(StreamsRefused, 1)
+	switch {
+	case errors.Is(r.Err, ErrCrowded):
+		ep.crowded(r.Err)
 		return
+	case r.Err == ErrSaidNothing || r.Err == ErrClosed:
+		ep.log.Debug().Err(r.Err).Stringer("remote", r.Remote).Msg("stream refused")
+		return
+	case isHTTP(r.Err):
+		ep.stats.add(HTTPRefused, 1)
 	}
-	ep.log.Debug().Stringer("remote", remote).Stringer("kind", kind).Msg("stream refused")
+	ep.log.Warn().Err(r.Err).Stringer("remote", r.Remote).Stringer("kind", r.Kind).Msg("stream refused")
+}
+
+// crowded counts and logs that a stranger was closed to make room.
+func (ep *Endpoint) crowded(why error) {
+	ep.stats.add(StrangersDisplaced, 1)
+	ep.crowd.Warn().Err(why).Msg("strangers crowd the port: those silent for longest make room")
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"math/rand/v2"
-	"net"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -98,9 +97,9 @@ func (l *lab) host(cfg Config, more ...func(*StreamHandlers)) *host {
 		}
 	})
 	h.Endpoint = l.endpoint(cfg)
-	streams := StreamHandlers{Mesh: h.ServeConn, TLS: h.cfg.TLS, Refused: func(net.Addr, StreamKind) {
+	streams := StreamHandlers{Mesh: h.ServeConn, TLS: h.cfg.TLS, Refused: func(r Refusal) {
 		h.refused.Add(1)
-		h.CountRefused()
+		h.Refused(r)
 	}}
 	for _, change := range more {
 		change(&streams)

@@ -56,9 +56,13 @@ func (n *memNet) Listen(_ context.Context, addr string) (net.Listener, error) {
 }
 
 func (n *memNet) Dial(ctx context.Context, addr string) (net.Conn, error) {
+	return n.dialFrom(ctx, "127.0.0.1", addr)
+}
+
+func (n *memNet) dialFrom(ctx context.Context, ip, addr string) (net.Conn, error) {
 	n.mu.Lock()
 	l := n.listeners[addr]
-	local, _ := n.bindLocked("127.0.0.1:0")
+	local, _ := n.bindLocked(net.JoinHostPort(ip, "0"))
 	n.mu.Unlock()
 	refused := &net.OpError{Op: "dial", Net: "mem", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	if l == nil {

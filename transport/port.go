@@ -63,8 +63,9 @@ type Port struct {
 	packets  net.PacketConn
 	addr     netip.AddrPort
 
+	fresh *Strangers // those that have not said what they are, or shake hands
+
 	mu     sync.Mutex
-	fresh  map[net.Conn]struct{} // first byte not seen yet
 	closed bool
 	wg     sync.WaitGroup
 }
@@ -124,7 +125,7 @@ func openBoth(ctx context.Context, network Network, addr string) (*Port, error) 
 	if err != nil {
 		return nil, errors.Join(bindError("UDP", bound.String(), err), ln.Close())
 	}
-	return &Port{listener: ln, packets: pc, addr: bound, fresh: make(map[net.Conn]struct{})}, nil
+	return &Port{listener: ln, packets: pc, addr: bound, fresh: NewStrangers(maxStrangers, nil)}, nil
 }
 
 // bindError says which port could not be had; the cause stays inspectable.
@@ -148,10 +149,27 @@ type StreamHandlers struct {
 	// TLS, if it is not nil, lets nothing in but TLS from clients with a
 	// certificate; the streams handed over are what is inside.
 	TLS *TLS
-	// Refused is told of each stream that was closed, with what it seemed to
-	// be (StreamUnknown also for silence). May be nil.
-	Refused func(remote net.Addr, kind StreamKind)
+	// Member reports whether an address is a member's: a flood from others cannot
+	// keep it out. It must not block. May be nil.
+	Member func(netip.Addr) bool
+	// Refused is told of each stream that was closed. May be nil.
+	Refused func(Refusal)
 }
+
+// Refusal is a stream that a port did not hand over.
+type Refusal struct {
+	Remote net.Addr
+	Kind   StreamKind // what it seemed to be; StreamUnknown also for silence
+	// Err says why: ErrSaidNothing, ErrNotTaken, ErrForeign, ErrCrowded, those of TLS.
+	Err error
+}
+
+var (
+	// ErrSaidNothing: the stream ended, or took too long, before its first byte.
+	ErrSaidNothing = errors.New("transport: a stream that said nothing")
+	// ErrNotTaken: streams of that kind are not taken here.
+	ErrNotTaken = errors.New("transport: streams of this kind are not taken here")
+)
 
 func (h *StreamHandlers) taker(k StreamKind) func(net.Conn) {
 	switch k {
@@ -168,13 +186,12 @@ func (h *StreamHandlers) taker(k StreamKind) func(net.Conn) {
 const (
 	// firstByteTimeout cuts streams that say nothing.
 	firstByteTimeout = 5 * time.Second
-	// maxFresh bounds the streams that have said nothing yet.
-	maxFresh = 1024
 )
 
 // Serve accepts streams until Close and gives each to the handler of its kind.
 // It returns nil after Close, else the listener's error.
 func (p *Port) Serve(h StreamHandlers) error {
+	p.fresh.setMember(h.Member)
 	backoff := 5 * time.Millisecond
 	for {
 		nc, err := p.listener.Accept()
@@ -192,48 +209,60 @@ func (p *Port) Serve(h StreamHandlers) error {
 			continue
 		}
 		backoff = 5 * time.Millisecond
-		if !p.admit(nc) {
-			h.refuse(nc, StreamUnknown)
-			continue
-		}
-		go p.sort(nc, h)
+		p.take(nc, &h)
 	}
 }
 
-func (h *StreamHandlers) refuse(nc net.Conn, k StreamKind) {
-	_ = nc.Close()
+// refused counts and tells of a stream that is not taken.
+func (h *StreamHandlers) refused(nc net.Conn, k StreamKind, why error) {
+	if h.TLS != nil && !errors.Is(why, ErrSaidNothing) && !errors.Is(why, ErrCrowded) && why != ErrClosed {
+		h.TLS.count(TLSHandshakesFailed)
+	}
 	if h.Refused != nil {
-		h.Refused(nc.RemoteAddr(), k)
+		h.Refused(Refusal{nc.RemoteAddr(), k, why})
 	}
 }
 
-// admit registers a fresh stream, unless the port is closed or full.
-func (p *Port) admit(nc net.Conn) bool {
+// take finds out, on another goroutine, what a stream is.
+func (p *Port) take(nc net.Conn, h *StreamHandlers) {
+	var stranger *Stranger
 	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed || len(p.fresh) >= maxFresh {
-		return false
+	if !p.closed {
+		p.wg.Add(1)
+		stranger = p.fresh.Admit(nc) // not nil before Close, which takes mu
 	}
-	p.fresh[nc] = struct{}{}
-	p.wg.Add(1)
-	return true
+	p.mu.Unlock()
+	if stranger == nil {
+		_ = nc.Close()
+		h.refused(nc, StreamUnknown, ErrClosed)
+		return
+	}
+	go p.sort(nc, stranger, h)
 }
 
 // sort finds out what a fresh stream is and hands it over. Those who are told
 // why they are refused count as fresh until then.
-func (p *Port) sort(nc net.Conn, h StreamHandlers) {
+func (p *Port) sort(nc net.Conn, stranger *Stranger, h *StreamHandlers) {
 	defer p.wg.Done()
-	stream, kind, err := h.tell(nc)
-	explain(nc, kind, err)
-	p.mu.Lock()
-	delete(p.fresh, nc)
-	p.mu.Unlock()
+	stream, kind, err := h.tell(nc, stranger)
 	take := h.taker(kind)
-	if take == nil || err != nil {
-		h.refuse(nc, kind)
+	if err == nil && take == nil {
+		err = ErrNotTaken
+	}
+	if err == nil {
+		err = stranger.Leave()
+	}
+	if err == nil {
+		take(stream)
 		return
 	}
-	take(stream)
+	if crowded := stranger.Displaced(); crowded != nil {
+		err = crowded
+	}
+	h.refused(nc, kind, err)
+	explain(stream, kind, err, h.TLS != nil)
+	_ = stranger.Leave()
+	_ = nc.Close()
 }
 
 func (p *Port) isClosed() bool {
@@ -247,9 +276,7 @@ func (p *Port) isClosed() bool {
 func (p *Port) Close() error {
 	p.mu.Lock()
 	p.closed = true
-	for nc := range p.fresh {
-		_ = nc.Close()
-	}
+	p.fresh.Close()
 	p.mu.Unlock()
 	err := errors.Join(ignoreClosed(p.listener.Close()), ignoreClosed(p.packets.Close()))
 	p.wg.Wait()
@@ -266,8 +293,9 @@ func ignoreClosed(err error) error {
 // prefixed is a stream with its first byte put back.
 type prefixed struct {
 	net.Conn
-	first [1]byte
-	read  bool
+	first    [1]byte
+	read     bool
+	stranger *Stranger // who shows signs of life by what is read; nil: no stranger any more
 }
 
 // unwrap gives the stream under nc if it has no byte put back any more.
@@ -288,7 +316,11 @@ func (c *prefixed) CloseWrite() error {
 
 func (c *prefixed) Read(b []byte) (int, error) {
 	if c.read || len(b) == 0 {
-		return c.Conn.Read(b)
+		n, err := c.Conn.Read(b)
+		if c.stranger != nil && n > 0 {
+			c.stranger.Heard()
+		}
+		return n, err
 	}
 	c.read = true
 	b[0] = c.first[0]

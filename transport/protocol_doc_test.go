@@ -192,8 +192,8 @@ func TestProtocolLimits(t *testing.T) {
 			"first byte": int64(firstByteTimeout), "TLS handshake, from the first byte on": int64(firstByteTimeout),
 			"preface and hello, from then on":          int64(DefaultHandshakeTimeout),
 			"one hello frame, its length not counted":  maxHello,
-			"streams that have not said what they are": maxFresh,
-			"streams that have not said hello":         maxGreeting,
+			"streams that have not said what they are": maxStrangers,
+			"streams that have not said hello":         maxStrangers,
 		}[row[0]]
 		same(t, row[0], quantity(t, row[1]), want)
 	}

@@ -22,7 +22,7 @@ type sorted struct {
 }
 
 func newSorted(l *lab) *sorted {
-	s := &sorted{l, openPort(l, l.net, "127.0.0.1:0"), make(chan string, 10), make(chan StreamKind, 2*maxFresh), make(chan error, 1)}
+	s := &sorted{l, openPort(l, l.net, "127.0.0.1:0"), make(chan string, 10), make(chan StreamKind, 2*maxStrangers), make(chan error, 1)}
 	taker := func(kind string) func(net.Conn) {
 		return func(nc net.Conn) {
 			defer func() { _ = nc.Close() }()
@@ -36,7 +36,7 @@ func newSorted(l *lab) *sorted {
 	go func() {
 		s.ended <- s.port.Serve(StreamHandlers{
 			Mesh: taker("mesh"), Gossip: taker("gossip"),
-			Refused: func(_ net.Addr, k StreamKind) { s.refused <- k },
+			Refused: func(r Refusal) { s.refused <- r.Kind },
 		})
 	}()
 	return s
@@ -67,7 +67,7 @@ func TestPortSorts(t *testing.T) {
 		s.send("\xf4label")
 		same(l, "taken", receive(l, "gossip stream", s.taken), "gossip \xf4label")
 		for data, kind := range map[string]StreamKind{
-			"GET / HTTP/1.1": StreamUnknown, "\x00": StreamUnknown,
+			"\x00":         StreamUnknown,
 			"\x94\x00\x01": StreamMsgpackRPC, // known, but nobody takes it
 			"":             StreamUnknown,    // ended before its first byte
 		} {
@@ -126,7 +126,7 @@ func TestSlowFirstByte(t *testing.T) {
 	})
 }
 
-// Streams that say nothing are limited.
+// Streams that say nothing are limited: one more, and the first is closed.
 func TestTooManySilentStreams(t *testing.T) {
 	s := newSorted(&lab{t, newMemNet(10)})
 	dial := func() net.Conn {
@@ -136,16 +136,20 @@ func TestTooManySilentStreams(t *testing.T) {
 		}
 		return nc
 	}
-	for range maxFresh {
-		nc := dial()
-		defer func() { _ = nc.Close() }()
+	room := maxStrangers - memberReserve
+	silent := make([]net.Conn, room)
+	for i := range silent {
+		silent[i] = dial()
+		defer func() { _ = silent[i].Close() }()
 	}
-	late := dial()
+	eventually(t, "strangers", func() bool { return s.port.fresh.Len() == room })
+	s.send("mesh after all")
+	same(t, "taken", receive(t, "one more", s.taken), "mesh mesh after all")
 	same(t, "refused as", receive(t, "refusal", s.refused), StreamUnknown)
-	_, err := late.Read(make([]byte, 1))
-	same(t, "one more", err, io.EOF)
+	_, err := silent[0].Read(make([]byte, 1))
+	same(t, "the first", err, io.EOF)
 	_ = s.port.Close()
-	for range maxFresh {
+	for range room - 1 {
 		receive(t, "refusal of those that Close cuts", s.refused)
 	}
 }
@@ -191,7 +195,7 @@ func FuzzClassify(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		a, _ := newMemNet(0).bindLocked("127.0.0.1:1")
-		near, far := newMemPair(len(data)+256, a, a) // room to be told why
+		near, far := newMemPair(len(data)+512, a, a) // room to be told why
 		_, _ = near.Write(data)
 		_ = near.CloseWrite()
 		want := StreamUnknown
@@ -209,21 +213,22 @@ func FuzzClassify(f *testing.F) {
 				_ = nc.Close()
 			}
 		}
-		p := &Port{fresh: map[net.Conn]struct{}{}}
-		p.admit(far)
-		p.sort(far, StreamHandlers{
+		p := &Port{fresh: NewStrangers(1, nil)}
+		var why error
+		p.take(far, &StreamHandlers{
 			Mesh: note(StreamMesh), Gossip: note(StreamGossip), MsgpackRPC: note(StreamMsgpackRPC),
-			Refused: func(_ net.Addr, k StreamKind) {
-				if k != want || want != StreamUnknown && want != StreamTLS {
-					t.Errorf("% x was refused as %v", data, k)
+			Refused: func(r Refusal) {
+				if r.Kind != want || want != StreamUnknown && want != StreamTLS {
+					t.Errorf("% x was refused as %v", data, r.Kind)
 				}
-				got = append(got, "refused")
+				got, why = append(got, "refused"), r.Err
 			},
 		})
-		if len(got) != 1 || len(p.fresh) != 0 {
-			t.Errorf("% x: %v, %d fresh streams", data, got, len(p.fresh))
+		p.wg.Wait()
+		if len(got) != 1 || p.fresh.Len() != 0 {
+			t.Errorf("% x: %v, %d fresh streams", data, got, p.fresh.Len())
 		}
-		if told, _ := io.ReadAll(near); len(told) > 0 != (want == StreamTLS) {
+		if told, _ := io.ReadAll(near); len(told) > 0 != (want == StreamTLS || isHTTP(why)) {
 			t.Errorf("% x: it was told %q", data, told)
 		}
 	})

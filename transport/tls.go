@@ -19,6 +19,7 @@ import (
 const (
 	protoMesh   = "meshnode/1"
 	protoGossip = "meshnode-gossip/1"
+	protoHTTP1  = "http/1.1"
 )
 
 // DefaultRecheck is how often credentials are looked at again at most.
@@ -219,7 +220,7 @@ func configure(creds *Credentials) *tlsState {
 	s := &tlsState{creds: creds, server: base.Clone()}
 	s.server.Certificates = []tls.Certificate{*cert}
 	s.server.ClientAuth, s.server.ClientCAs = tls.RequireAndVerifyClientCert, creds.CAs
-	s.server.NextProtos = []string{protoMesh, protoGossip}
+	s.server.NextProtos = []string{protoMesh, protoGossip, protoHTTP1} // HTTP to be told that it is wrong here
 	s.server.VerifyConnection = func(cs tls.ConnectionState) error {
 		if cs.NegotiatedProtocol == protoGossip {
 			return forNodes(cs.PeerCertificates[0])

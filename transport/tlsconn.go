@@ -108,7 +108,8 @@ type offer struct {
 // accept shakes hands as a server on a stream whose first byte was that of TLS,
 // within the time for a handshake, and tells what the stream speaks: by ALPN,
 // else by its first byte if that is MessagePack-RPC's, whose clients know no
-// ALPN. The stream stays the caller's if there is an error.
+// ALPN. The raw stream stays the caller's if there is an error; the one that is
+// returned then is what the client can be told on.
 func (t *TLS) accept(raw net.Conn) (net.Conn, StreamKind, error) {
 	var o offer
 	state := t.current()
@@ -120,28 +121,32 @@ func (t *TLS) accept(raw net.Conn) (net.Conn, StreamKind, error) {
 	}})
 	_ = raw.SetDeadline(time.Now().Add(firstByteTimeout))
 	if err := tc.Handshake(); err != nil {
-		return nil, StreamTLS, serverError(err, o, tc)
+		return raw, StreamTLS, serverError(err, o, tc)
 	}
 	s := &tlsStream{tc, raw}
 	t.count(TLSHandshakes)
-	switch tc.ConnectionState().NegotiatedProtocol {
+	defer func() { _ = raw.SetDeadline(time.Time{}) }()
+	protocol := tc.ConnectionState().NegotiatedProtocol
+	switch protocol {
 	case protoMesh:
-		_ = raw.SetDeadline(time.Time{})
 		return s, StreamMesh, nil
 	case protoGossip:
-		_ = raw.SetDeadline(time.Time{})
 		return s, StreamGossip, nil
 	}
 	var first [1]byte
-	_, err := io.ReadFull(s, first[:])
-	_ = raw.SetDeadline(time.Time{})
-	if err != nil {
-		return nil, StreamTLS, fmt.Errorf("%w: no first byte: %w", ErrTLSProtocol, err)
+	if _, err := io.ReadFull(s, first[:]); err != nil {
+		return s, StreamTLS, fmt.Errorf("%w: no first byte: %w", ErrTLSProtocol, err)
 	}
-	if kind := Classify(first[0]); kind != StreamMsgpackRPC {
-		return nil, kind, fmt.Errorf("%w: none asked for by a stream of kind %v", ErrTLSProtocol, kind)
+	kind := Classify(first[0])
+	if kind == StreamMsgpackRPC && protocol == "" {
+		return &prefixed{Conn: s, first: first}, kind, nil
 	}
-	return &prefixed{Conn: s, first: first}, StreamMsgpackRPC, nil
+	if kind == StreamUnknown {
+		if other := foreign(s, first[0]); other.Protocol != "" {
+			return s, kind, other
+		}
+	}
+	return s, kind, fmt.Errorf("%w: %q was asked for by a stream of kind %v", ErrTLSProtocol, protocol, kind)
 }
 
 // serverError names why a client was not let in. crypto/tls has types for some

@@ -134,13 +134,6 @@ func (l *lab) open(log *logText, x *TLS) *host {
 	}
 	h := l.host(Config{Name: "b", Handler: echo{}, Logger: logger}, func(s *StreamHandlers) {
 		s.TLS = x
-		refused := s.Refused
-		s.Refused = func(remote net.Addr, kind StreamKind) {
-			refused(remote, kind)
-			if x == nil && kind == StreamTLS {
-				logger.Warn().Err(ErrNoTLS).Msg("stream refused")
-			}
-		}
 	})
 	h.cfg.TLS = x
 	return h

@@ -114,11 +114,11 @@ func TestTLSSlowHandshake(t *testing.T) {
 			_ = nc.Close()
 			synctest.Wait()
 			same(t, "counted", x.Get(TLSHandshakesFailed), 1)
-			same(t, "fresh streams", len(p.fresh), 0)
+			same(t, "fresh streams", p.fresh.Len(), 0)
 
 			nc = dial()
 			synctest.Wait()
-			same(t, "fresh streams in a handshake", len(p.fresh), 1)
+			same(t, "fresh streams in a handshake", p.fresh.Len(), 1)
 			start = time.Now()
 			_ = p.Close()
 			same(t, "Close took", time.Since(start), 0)
@@ -197,16 +197,16 @@ func FuzzTLS(f *testing.F) {
 		_ = near.CloseWrite()
 		before := x.Get(TLSHandshakesFailed)
 		refused := 0
-		p := &Port{fresh: map[net.Conn]struct{}{}}
-		p.admit(far)
+		p := &Port{fresh: NewStrangers(1, nil)}
 		taken := func(net.Conn) { t.Errorf("% x was taken", data) }
-		p.sort(far, StreamHandlers{
+		p.take(far, &StreamHandlers{
 			TLS: x, Mesh: taken, Gossip: taken, MsgpackRPC: taken,
-			Refused: func(net.Addr, StreamKind) { refused++ },
+			Refused: func(Refusal) { refused++ },
 		})
+		p.wg.Wait()
 		counted := x.Get(TLSHandshakesFailed) - before
-		if refused != 1 || len(p.fresh) != 0 || counted != uint64(min(len(data), 1)) {
-			t.Errorf("% x: refused %d times, counted %d, %d fresh streams", data, refused, counted, len(p.fresh))
+		if refused != 1 || p.fresh.Len() != 0 || counted != uint64(min(len(data), 1)) {
+			t.Errorf("% x: refused %d times, counted %d, %d fresh streams", data, refused, counted, p.fresh.Len())
 		}
 		_ = near.Close()
 	})
