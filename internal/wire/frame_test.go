@@ -139,7 +139,7 @@ func describeMeta(m *Meta) string {
 	for _, f := range []struct {
 		name  string
 		value uint32
-	}{{"priority", uint32(m.Priority)}, {"stand-in", uint32(m.StandIn)}, {"pushback", m.Pushback}, {"load", m.Load}, {"caller", uint32(m.Caller)}} {
+	}{{"priority", uint32(m.Priority)}, {"stand-in", uint32(m.StandIn)}, {"pushback", m.Pushback}, {"load", m.Load}, {"caller", uint32(m.Caller)}, {"refused", uint32(one(m.Refused))}} {
 		if f.value != 0 {
 			s += fmt.Sprintf(" %s=%d", f.name, f.value)
 		}

@@ -25,6 +25,7 @@ const (
 	keyText        = 16 // the key itself, for keyed calls; absent: the empty key
 	keyCaller      = 17 // for whom the sender carries the call; see Carried
 	keyCallerName  = 18 // the name of that one
+	keyRefused     = 19 // on failed replies: 1: the sender itself refused the call, and no handler ran
 )
 
 // NoPartition in Meta.Partition says that the call is not keyed.
@@ -88,6 +89,7 @@ type Meta struct {
 	Load        uint32 // 0: the sender says nothing
 	Key         []byte // the key whose partition Partition is
 	CallerName  []byte // of Caller
+	Refused     bool   // the sender itself refused the call; no handler ran
 	User        []Pair
 }
 
@@ -110,7 +112,7 @@ func appendMetaWith(dst []byte, m *Meta, timeout time.Duration, length uint64) [
 		one(m.Hops != 0) + one(m.Attempt != 0) + one(len(m.Owner) > 0) + one(len(m.Message) > 0) +
 		one(length != 0) + one(m.Encoding != 0) + one(m.Priority != 0) + one(m.StandIn != 0) +
 		one(m.Pushback != 0) + one(m.Load != 0) + one(len(m.Key) > 0) +
-		one(m.Caller != 0) + one(len(m.CallerName) > 0)
+		one(m.Caller != 0) + one(len(m.CallerName) > 0) + one(m.Refused)
 	dst = AppendMapHeader(dst, n)
 	if timeout > 0 {
 		// Rounded up: a deadline that is still open must not arrive as none.
@@ -160,6 +162,9 @@ func appendMetaWith(dst []byte, m *Meta, timeout time.Duration, length uint64) [
 	}
 	if len(m.CallerName) > 0 {
 		dst = appendBytes(append(dst, keyCallerName), m.CallerName)
+	}
+	if m.Refused {
+		dst = appendField(dst, keyRefused, 1)
 	}
 	for _, p := range m.User {
 		dst = appendBytes(appendBytes(dst, p.Key), p.Value)
@@ -242,6 +247,8 @@ func (c *cursor) metaField(m *Meta) {
 		m.Caller = Caller(c.small())
 	case keyCallerName:
 		m.CallerName = c.str()
+	case keyRefused:
+		m.Refused = c.uint() != 0
 	default:
 		c.skip()
 	}

@@ -222,6 +222,8 @@ func (e *example) set(name, value string) (err error) {
 		var u uint64
 		u, err = strconv.ParseUint(value, 0, 32)
 		*medium[name] = uint32(u)
+	case name == "refused":
+		m.Refused = value == "1"
 	case texts[name] != nil:
 		*texts[name] = value
 	case blobs[name] != nil:

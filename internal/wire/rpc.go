@@ -116,6 +116,14 @@ const nilByte = 0xc0
 // AppendNil appends nil.
 func AppendNil(dst []byte) []byte { return append(dst, nilByte) }
 
+// AppendBool appends a boolean.
+func AppendBool(dst []byte, b bool) []byte {
+	if b {
+		return append(dst, 0xc3)
+	}
+	return append(dst, 0xc2)
+}
+
 // AppendBin appends b as a binary value.
 func AppendBin(dst, b []byte) []byte {
 	switch n := len(b); {
