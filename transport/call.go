@@ -39,8 +39,9 @@ const (
 // Call sends req and waits for the reply, for req.Deadline or for the end of
 // ctx, whichever comes first; on the latter two the peer is told to cancel.
 //
-// A reply with a code other than 0 is a reply, not an error. Errors are
-// *CallError, or context.DeadlineExceeded, or ctx's own.
+// A reply with a code other than 0 is a reply, not an error. Errors are *CallError, or
+// context.DeadlineExceeded, or ctx's own; the latter two are in an unsent *CallError if the time was
+// up before the call was sent.
 func (c *Conn) Call(ctx context.Context, req *Request) (*Reply, error) {
 	r := c.ep.getReply(c)
 	r.into = req.Into
@@ -107,7 +108,7 @@ func (c *Conn) queueCall(ctx context.Context, r *Reply, req *Request, shape call
 	if shape == asCall {
 		if err := c.awaitTurnLocked(ctx, req.Deadline, req.Body); err != nil {
 			c.out.mu.Unlock()
-			return err
+			return unsent(err)
 		}
 	}
 	err = c.writableLocked()
@@ -179,10 +180,7 @@ func (c *Conn) startInParts(ctx context.Context, r *Reply, req *Request) error {
 	}
 	c.cancel(r.id, err)
 	c.left()
-	if err == ErrStalled {
-		return unsent(err)
-	}
-	return err
+	return unsent(err) // the peer starts it when its body is complete
 }
 
 func withDeadline(ctx context.Context, due time.Time) (context.Context, context.CancelFunc) {
@@ -209,7 +207,7 @@ func (c *Conn) timeLeft(req *Request) (time.Duration, error) {
 		left = time.Until(req.Deadline)
 	}
 	if left <= 0 {
-		return 0, context.DeadlineExceeded
+		return 0, unsent(context.DeadlineExceeded)
 	}
 	return left, nil
 }
@@ -340,12 +338,28 @@ func (c *Conn) sweepCalls() {
 	late, found := c.pend.expired()
 	for _, r := range late {
 		c.cancel(r.id, errDeadline)
-		r.finish(errDeadline)
+		if c.cutShort(r) {
+			r.finish(unsent(errDeadline))
+		} else {
+			r.finish(errDeadline)
+		}
 	}
 	if found != nothing {
 		c.heed(found)
 	}
 	c.left()
+}
+
+// cutShort reports whether the request of a call that has ended was in the middle of its body. No
+// more of it is sent.
+func (c *Conn) cutShort(r *Reply) bool {
+	if r.sending == nil || r.stream != nil {
+		return false
+	}
+	c.stopSender(r.sending, ErrStreamEnded)
+	c.out.mu.Lock()
+	defer c.out.mu.Unlock()
+	return r.end == never
 }
 
 // Notify sends a one-way call: no reply, no word whether it arrived. An error

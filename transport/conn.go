@@ -149,10 +149,22 @@ func (c *Conn) run() {
 		c.out.pokeLocked()
 	}
 	c.out.mu.Unlock()
-	go func() {
-		defer c.loops.Done()
-		c.lost(c.readLoop())
+	go c.read(&frameReader{r: c.nc, limit: wire.MaxFrame})
+}
+
+// read runs the connection's reader until the connection ends. An inline handler may end the
+// reader's goroutine (runtime.Goexit): then another one goes on behind the frame of its call.
+func (c *Conn) read(f *frameReader) {
+	ended := false
+	defer func() {
+		if !ended {
+			go c.read(f)
+			return
+		}
+		c.loops.Done()
 	}()
+	c.lost(c.readLoop(f))
+	ended = true
 }
 
 // Peer tells who is at the other end.

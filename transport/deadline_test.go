@@ -98,8 +98,8 @@ func TestPastDeadline(t *testing.T) {
 	c, _ := l.pair(echo{})
 	req := &Request{Method: "echo", Deadline: time.Now().Add(-time.Second)}
 	_, err := c.Call(context.Background(), req)
-	is(t, "call", err, context.DeadlineExceeded, false)
-	is(t, "one-way", c.Notify(req), context.DeadlineExceeded, false)
+	is(t, "call", err, context.DeadlineExceeded, true)
+	is(t, "one-way", c.Notify(req), context.DeadlineExceeded, true)
 	same(t, "calls sent", c.ep.stats.Get(CallsSent), 0)
 	call(t, c, "echo", nil)
 }

@@ -103,7 +103,7 @@ func (c *Config) setDefaults() error {
 type refuser struct{}
 
 func (refuser) ServeCall(in *Incoming) {
-	_ = in.Reply(codeUnimplemented, message("this process serves no methods"), nil)
+	_ = in.Reply(codeUnimplemented, refusal("this process serves no methods"), nil)
 }
 
 const codeUnimplemented = 12

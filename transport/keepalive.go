@@ -145,7 +145,7 @@ func (c *Conn) dropStalled(id uint64) {
 	c.abandon(in)
 	c.ep.stats.add(StreamsStalled, 1)
 	c.control(func(buf []byte) []byte {
-		return wire.AppendReply(buf, id, CodeDeadlineExceeded, message("the rest of the request did not come"))
+		return wire.AppendReply(buf, id, CodeDeadlineExceeded, refusal("the rest of the request did not come"))
 	})
 }
 

@@ -92,13 +92,13 @@ func TestRequestEndsMidway(t *testing.T) {
 			ctx, cancel := context.WithCancel(bg)
 			ended, id := requestMidway(l, c, r, ctx, time.Time{})
 			cancel()
-			is(l, "call", receive(l, "end", ended).err, context.Canceled, false)
+			is(l, "call", receive(l, "end", ended).err, context.Canceled, true)
 			h := r.skipTo(wire.KindCancel)
 			same(l, "told", fmt.Sprint(h.ID, " ", h.Code), fmt.Sprint(id, " ", CodeCanceled))
 		},
 		"deadline": func(l *lab, c *Conn, r *raw) {
 			ended, id := requestMidway(l, c, r, bg, time.Now().Add(100*time.Millisecond))
-			is(l, "call", receive(l, "end", ended).err, context.DeadlineExceeded, false)
+			is(l, "call", receive(l, "end", ended).err, context.DeadlineExceeded, true)
 			h := r.skipTo(wire.KindCancel)
 			same(l, "told", fmt.Sprint(h.ID, " ", h.Code), fmt.Sprint(id, " ", CodeDeadlineExceeded))
 		},

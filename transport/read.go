@@ -99,8 +99,7 @@ func noEOF(err error) error {
 }
 
 // readLoop hands out frames until the stream or the protocol ends.
-func (c *Conn) readLoop() error {
-	f := frameReader{r: c.nc, limit: wire.MaxFrame}
+func (c *Conn) readLoop(f *frameReader) error {
 	for {
 		if !f.ready() {
 			if err := c.beforeRead(); err != nil {
@@ -115,7 +114,7 @@ func (c *Conn) readLoop() error {
 			continue
 		}
 		if err == nil {
-			c.afterRead(&f)
+			c.afterRead(f)
 			err = c.dispatch(frame)
 		} else if err != ErrFrameTooLarge {
 			return err

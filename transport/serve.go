@@ -152,6 +152,11 @@ func hopeless(text string) *Meta {
 	return m
 }
 
+// refusal is the meta of a reply to a call that was not executed.
+func refusal(text string) *Meta {
+	return &Meta{Partition: NoPartition, Message: []byte(text), Refused: true}
+}
+
 // accept admits a call, a one-way call or a stream, and has it served: by a
 // worker or, if the Handler says that it never blocks, here.
 func (c *Conn) accept(frame []byte) error {
@@ -310,9 +315,9 @@ func (c *Conn) notAdmitted(id uint64, kind wire.Kind, err error) error {
 		return err
 	}
 	if kind != wire.KindNotify {
-		meta := message(err.Error())
+		meta := refusal(err.Error())
 		if err == ErrBodyTooLarge {
-			meta = hopeless(err.Error())
+			meta.Pushback = wire.NeverAgain
 		}
 		c.control(func(buf []byte) []byte {
 			return wire.AppendReply(buf, id, CodeResourceExhausted, meta)
@@ -321,44 +326,50 @@ func (c *Conn) notAdmitted(id uint64, kind wire.Kind, err error) error {
 	return nil
 }
 
-// serve runs one admitted call.
+// serve runs one admitted call. It does not return if the Handler ends its goroutine
+// (runtime.Goexit), but the call is over all the same.
 func (c *Conn) serve(in *Incoming) {
-	if in.inline {
-		defer in.reset() // the reader uses it again
-	} else {
-		defer c.ep.putIncoming(in)
-	}
+	defer c.served(in)
 	if in.parts != nil {
 		in.Body = in.parts.join()
-		defer c.unreserve(in.declared())
-	}
-	if in.stream != nil {
-		defer in.stream.discard()
 	}
 	if !in.inline && !in.Due.IsZero() && !time.Now().Before(in.Due) {
 		c.ep.stats.add(CallsExpired, 1)
-		_ = in.Reply(CodeDeadlineExceeded, message("the deadline passed before the call could start"), nil)
-	} else {
-		c.ep.cfg.Handler.ServeCall(in)
-		if !in.replied {
-			_ = in.Reply(CodeInternal, message("the handler gave no reply"), nil)
+		_ = in.Reply(CodeDeadlineExceeded, refusal("the deadline passed before the call could start"), nil)
+		return
+	}
+	c.ep.cfg.Handler.ServeCall(in)
+}
+
+// served ends a call that serve has run.
+func (c *Conn) served(in *Incoming) {
+	if !in.replied {
+		_ = in.Reply(CodeInternal, message("the handler gave no reply"), nil)
+	}
+	if in.stream != nil {
+		in.stream.discard()
+	}
+	if in.parts != nil {
+		c.unreserve(in.declared())
+	}
+	if in.inline {
+		if in.own {
+			in.ctx.end(context.Canceled)
+		}
+		in.reset() // the reader uses it again
+		return
+	}
+	if in.oneWay {
+		if in.ctx != nil {
+			in.ctx.end(context.Canceled)
+		}
+		c.ep.served.Add(-1)
+		if c.serving.done(in) == 0 {
+			c.serving.settled()
+			c.left()
 		}
 	}
-	switch {
-	case in.inline && in.own:
-		in.ctx.end(context.Canceled)
-		return
-	case in.inline || !in.oneWay:
-		return
-	}
-	if in.ctx != nil {
-		in.ctx.end(context.Canceled)
-	}
-	c.ep.served.Add(-1)
-	if c.serving.done(in) == 0 {
-		c.serving.settled()
-		c.left()
-	}
+	c.ep.putIncoming(in)
 }
 
 // abandon ends a call that was admitted and never started, because its body

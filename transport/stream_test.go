@@ -310,5 +310,5 @@ func TestOpenBody(t *testing.T) {
 	_, _, err := c.Open(context.Background(), &Request{Method: "first", Body: make([]byte, wire.MaxInline+1)})
 	is(t, "longer", err, ErrBodyTooLarge, true)
 	_, _, err = c.Open(context.Background(), &Request{Method: "first", Deadline: time.Now()})
-	is(t, "too late", err, context.DeadlineExceeded, false)
+	is(t, "too late", err, context.DeadlineExceeded, true)
 }

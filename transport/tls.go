@@ -85,7 +85,7 @@ func NewTLS(cfg TLSConfig) (*TLS, error) {
 		cfg: cfg, start: time.Now(),
 		log: cfg.Logger.Sample(&zerolog.BurstSampler{Burst: 20, Period: 10 * time.Second}),
 	}
-	creds, err := cfg.Load()
+	creds, err := t.load()
 	if err != nil {
 		return nil, err
 	}
@@ -96,6 +96,19 @@ func NewTLS(cfg TLSConfig) (*TLS, error) {
 	t.state.Store(state)
 	t.checkAt.Store(int64(cfg.Recheck))
 	return t, nil
+}
+
+// load calls Load, which is the user's. A panic is an error like any other.
+func (t *TLS) load() (creds *Credentials, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			creds, err = nil, fmt.Errorf("transport: TLSConfig.Load panicked: %v", p)
+		}
+	}()
+	if creds, err = t.cfg.Load(); creds == nil && err == nil {
+		err = errors.New("transport: TLSConfig.Load returned neither credentials nor an error")
+	}
+	return creds, err
 }
 
 // bind demands that the certificate, and each later one, is that of the node
@@ -153,7 +166,7 @@ func (t *TLS) current() *tlsState {
 }
 
 func (t *TLS) reload() {
-	creds, err := t.cfg.Load()
+	creds, err := t.load()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {

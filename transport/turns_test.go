@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"testing"
 	"time"
 )
@@ -30,7 +31,7 @@ func TestTurnsAreNotLost(t *testing.T) {
 		}
 	}
 	for _, ch := range hasty {
-		if a := receive(t, "end of a call with a deadline", ch); a.err != context.DeadlineExceeded {
+		if a := receive(t, "end of a call with a deadline", ch); !errors.Is(a.err, context.DeadlineExceeded) {
 			t.Errorf("a call with a deadline ended by %v", a.err)
 		}
 	}
