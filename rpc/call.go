@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/meshnode/meshnode/internal/wire"
@@ -66,6 +67,9 @@ type Call struct {
 	Peer string
 
 	peerOut *string
+
+	reached bool         // an attempt may have been executed
+	copies  *atomic.Bool // the same of this call and its copies; nil: there are none
 }
 
 // calls are those that Method.Call uses again and again.
@@ -198,7 +202,7 @@ func (c *Call) apply(opts []CallOption) error {
 			c.SetMetadata(o.key, o.val)
 		case optTimeout:
 			if o.timeout <= 0 {
-				return Errorf(InvalidArgument, "%s: a timeout of %v; want a positive one", c.Spec.name, o.timeout)
+				return refuse(InvalidArgument, "%s: a timeout of %v; want a positive one", c.Spec.name, o.timeout)
 			}
 			c.Timeout = o.timeout
 		case optAnswered:
@@ -211,7 +215,7 @@ func (c *Call) apply(opts []CallOption) error {
 			c.OwnerOnly = true
 		case optID:
 			if o.val == "" || len(o.val) > MaxID {
-				return Errorf(InvalidArgument, "%s: an id of %d bytes; want 1 to %d", c.Spec.name, len(o.val), MaxID)
+				return refuse(InvalidArgument, "%s: an id of %d bytes; want 1 to %d", c.Spec.name, len(o.val), MaxID)
 			}
 			c.ID = o.val
 		case optOnBehalf:
@@ -242,8 +246,26 @@ func (c *Call) AnsweredBy(peer string) {
 	}
 }
 
-// scatter makes one call for each peer, all at once, and waits for all. done is
-// called once for each, from several goroutines.
+// MarkReached records that the call, or an attempt at it, may have been executed. Callers
+// (packages that carry calls) call it.
+func (c *Call) MarkReached() {
+	c.reached = true
+	if c.copies != nil {
+		c.copies.Store(true)
+	}
+}
+
+// Reached reports whether the call, an attempt at it or a copy that TrackCopies covers, may have
+// been executed. A client interceptor that calls next more than once finds here whether that is
+// safe.
+func (c *Call) Reached() bool { return c.reached || c.copies != nil && c.copies.Load() }
+
+// TrackCopies makes Reached cover the copies that client interceptors make of the call. Callers
+// (packages that carry calls) call it before the interceptors run.
+func (c *Call) TrackCopies() { c.copies = new(atomic.Bool) }
+
+// scatter makes one call for each peer, all at once, and waits for all. done is called once for
+// each, from several goroutines, also for one whose c panics or ends its goroutine.
 func scatter(ctx context.Context, c Caller, call *Call, peers []string, done func(i int, one *Call, err error)) {
 	var wg sync.WaitGroup
 	for i, peer := range peers {
@@ -256,7 +278,8 @@ func scatter(ctx context.Context, c Caller, call *Call, peers []string, done fun
 			for k, v := range call.Metadata {
 				one.SetMetadata(k, v)
 			}
-			done(i, &one, c.Invoke(ctx, &one))
+			GuardTo(func() (any, error) { return nil, c.Invoke(ctx, &one) },
+				func(_ any, err error) { done(i, &one, err) })
 		})
 	}
 	wg.Wait()

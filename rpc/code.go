@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -17,7 +16,7 @@ const (
 	OK                 Code = 0
 	Canceled           Code = 1  // the caller gave up
 	InvalidArgument    Code = 3  // the request is wrong, whatever the state
-	DeadlineExceeded   Code = 4  // no answer within the deadline
+	DeadlineExceeded   Code = 4  // no answer within the deadline, or the handler said so
 	NotFound           Code = 5  // what was asked for does not exist
 	AlreadyExists      Code = 6  // what was to be made exists
 	PermissionDenied   Code = 7  // the caller may not
@@ -68,6 +67,8 @@ type Error struct {
 	// RetryAfter is how long to wait before another try; 0: nothing is said,
 	// NeverRetry: there should be none. It travels in milliseconds.
 	RetryAfter time.Duration
+
+	notExecuted bool // see NotExecuted
 }
 
 // Errorf gives an *Error with code and a formatted message. A %w in format is
@@ -94,52 +95,4 @@ func (e *Error) Is(target error) bool {
 	}
 	code, ok := target.(Code)
 	return ok && code == e.Code
-}
-
-// AsError gives err as an *Error: itself if it is one, by its kind if it is a
-// Code or context's, else Internal with its text. nil gives nil. What is not
-// nil is a failure, so a nil *Error inside err and the code OK are Internal.
-func AsError(err error) *Error {
-	var e *Error
-	var code Code
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &e):
-		if e == nil {
-			return &Error{Code: Internal, Message: "a nil *rpc.Error was returned as an error"}
-		}
-		return e.failure()
-	case errors.As(err, &code):
-		return (&Error{Code: code, Message: textBeyond(err, code)}).failure()
-	case errors.Is(err, context.Canceled):
-		return &Error{Code: Canceled, Message: "the call was canceled"}
-	case errors.Is(err, context.DeadlineExceeded):
-		return &Error{Code: DeadlineExceeded, Message: "no answer within the deadline"}
-	}
-	return &Error{Code: Internal, Message: err.Error()}
-}
-
-// failure is e, unless it claims to be none.
-func (e *Error) failure() *Error {
-	if e.Code != OK {
-		return e
-	}
-	return &Error{Code: Internal, Message: "an error with the code " + e.Error(), Detail: e.Detail}
-}
-
-// textBeyond is err's text, unless that is only the code's name.
-func textBeyond(err error, code Code) string {
-	if text := err.Error(); text != code.String() {
-		return text
-	}
-	return ""
-}
-
-// CodeOf gives the code of an error; nil is OK.
-func CodeOf(err error) Code {
-	if err == nil {
-		return OK
-	}
-	return AsError(err).Code
 }

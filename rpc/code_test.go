@@ -112,13 +112,13 @@ func TestAsError(t *testing.T) {
 		message string
 	}{
 		{"own", own, NotFound, "no cart"},
-		{"wrapped own", fmt.Errorf("cart: %w", own), NotFound, "no cart"},
-		{"joined own", errors.Join(errors.New("x"), own), NotFound, "no cart"},
+		{"wrapped own", fmt.Errorf("cart: %w", own), NotFound, "cart: no cart"},
+		{"joined own", errors.Join(errors.New("x"), own), NotFound, "x\nno cart"},
 		{"code", PermissionDenied, PermissionDenied, ""},
 		{"unknown code", Code(99), Code(99), ""},
 		{"wrapped code", fmt.Errorf("door: %w", PermissionDenied), PermissionDenied, "door: PermissionDenied"},
-		{"canceled", context.Canceled, Canceled, "the call was canceled"},
-		{"wrapped deadline", fmt.Errorf("read: %w", context.DeadlineExceeded), DeadlineExceeded, "no answer within the deadline"},
+		{"canceled", context.Canceled, Canceled, "context canceled"},
+		{"wrapped deadline", fmt.Errorf("read: %w", context.DeadlineExceeded), DeadlineExceeded, "read: context deadline exceeded"},
 		{"plain", errors.New("disk full"), Internal, "disk full"},
 		{"empty text", errors.New(""), Internal, ""},
 		{"uncomparable", uncomparable{"a"}, Internal, "uncomparable"},

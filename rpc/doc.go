@@ -20,8 +20,13 @@
 // Every error of a call is an *Error with a Code; errors.Is(err, rpc.NotFound)
 // works on both sides of the wire, as do context.Canceled and
 // context.DeadlineExceeded. A handler returns what it wants the caller to see
-// by Errorf; any other error arrives as Internal with its text. A handler's
-// panic arrives as Internal without its text.
+// by Errorf; any other error arrives as Internal with its text. What wraps an
+// *Error keeps its code and adds its own text. A handler's panic arrives as
+// Internal without its text, as does a handler that ends its goroutine
+// (runtime.Goexit) or whose error panics when it is asked what it is.
+//
+// NotExecuted reports whether an error says that the call was provably not
+// executed, so that it may be made again whatever the method.
 //
 // # Concurrency
 //

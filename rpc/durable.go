@@ -47,11 +47,11 @@ func (m Method[Req, Reply]) Enqueue(ctx context.Context, q Queue, req *Req, opts
 		return "", err
 	}
 	if call.Dest.Kind != ToKey {
-		return "", Errorf(InvalidArgument, "%s: a durable call goes to the owner of a key; give it rpc.Key", m.spec.name)
+		return "", refuse(InvalidArgument, "%s: a durable call goes to the owner of a key; give it rpc.Key", m.spec.name)
 	}
 	body, err := m.spec.appendSorted(nil, orZero(req))
 	if err != nil {
-		return "", Errorf(InvalidArgument, "%s: %v", m.spec.name, err)
+		return "", refuse(InvalidArgument, "%s: %v", m.spec.name, err)
 	}
 	id, err = q.Add(ctx, DurableCall{
 		ID: call.ID, Method: m.spec.name, Key: call.Dest.Key, Body: body, Timeout: call.Timeout, Metadata: call.Metadata,

@@ -2,8 +2,6 @@ package rpc
 
 import (
 	"context"
-	"fmt"
-	"runtime/debug"
 	"strings"
 	"unsafe"
 )
@@ -127,24 +125,4 @@ func WithInfo(ctx context.Context, info Info) (context.Context, *Info) {
 func InfoFrom(ctx context.Context) (*Info, bool) {
 	info, ok := ctx.Value(infoKey{}).(*Info)
 	return info, ok
-}
-
-// PanicError is what Guard makes of a panic: an Internal error whose caller
-// learns nothing of the stack. Packages that serve calls log it.
-type PanicError struct {
-	Value any
-	Stack []byte
-}
-
-// Error implements error.
-func (e *PanicError) Error() string { return fmt.Sprintf("handler panicked: %v", e.Value) }
-
-// Guard runs serve and turns a panic into a *PanicError.
-func Guard(serve func() (any, error)) (reply any, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			reply, err = nil, &PanicError{Value: p, Stack: debug.Stack()}
-		}
-	}()
-	return serve()
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 )
@@ -276,29 +275,3 @@ func TestServerContextNeedsNoGoroutines(t *testing.T) {
 		t.Errorf("%d functions are left with the parent", left)
 	}
 }
-
-func TestGuard(t *testing.T) {
-	t.Parallel()
-	if reply, err := Guard(func() (any, error) { return 1, NotFound }); reply != 1 || err != NotFound {
-		t.Errorf("without a panic it gives %v, %v", reply, err)
-	}
-	cause := errors.New("cause")
-	for _, value := range []any{"text", cause, 7, nil} {
-		reply, err := Guard(func() (any, error) { panicHere(value); return 1, nil })
-		var p *PanicError
-		if !errors.As(err, &p) || reply != nil {
-			t.Fatalf("a panic with %v gives %v, %v", value, reply, err)
-		}
-		if value != nil && p.Value != value || p.Value == nil {
-			t.Errorf("the value is %v, want %v", p.Value, value)
-		}
-		if !strings.Contains(string(p.Stack), "panicHere") {
-			t.Errorf("the stack does not show where it happened:\n%s", p.Stack)
-		}
-		if CodeOf(err) != Internal || strings.Contains(AsError(err).Message, "panicHere") {
-			t.Errorf("the caller sees %v", AsError(err))
-		}
-	}
-}
-
-func panicHere(value any) { panic(value) }

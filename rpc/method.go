@@ -168,10 +168,10 @@ func (m Method[Req, Reply]) Call(ctx context.Context, c Caller, req *Req, opts .
 		return nil, err
 	}
 	if call.ID != "" {
-		return nil, Errorf(InvalidArgument, "%s: an id is for Enqueue", m.spec.name)
+		return nil, refuse(InvalidArgument, "%s: an id is for Enqueue", m.spec.name)
 	}
 	if call.Dest.many() {
-		return nil, Errorf(InvalidArgument, "%s: Call has one destination; use Gather for rpc.%s", m.spec.name, call.Dest.Kind)
+		return nil, refuse(InvalidArgument, "%s: Call has one destination; use Gather for rpc.%s", m.spec.name, call.Dest.Kind)
 	}
 	if err := c.Invoke(ctx, call); err != nil {
 		return nil, AsError(err)
@@ -220,7 +220,7 @@ func (m Method[Req, Reply]) Send(ctx context.Context, c Caller, req *Req, opts .
 		return err
 	}
 	if call.Dest.many() {
-		return Errorf(InvalidArgument, "%s: Send has one destination, not rpc.%s", m.spec.name, call.Dest.Kind)
+		return refuse(InvalidArgument, "%s: Send has one destination, not rpc.%s", m.spec.name, call.Dest.Kind)
 	}
 	if err := c.Invoke(ctx, &call); err != nil {
 		return AsError(err)
@@ -246,9 +246,9 @@ func (m Method[Req, Reply]) Gather(ctx context.Context, c Caller, req *Req, opts
 	}
 	switch d := &call.Dest; {
 	case !d.many():
-		return nil, Errorf(InvalidArgument, "%s: Gather goes to rpc.All or rpc.Owners; use Call for rpc.%s", m.spec.name, d.Kind)
+		return nil, refuse(InvalidArgument, "%s: Gather goes to rpc.All or rpc.Owners; use Call for rpc.%s", m.spec.name, d.Kind)
 	case d.Kind == ToOwners && d.N < 1:
-		return nil, Errorf(InvalidArgument, "%s: %d owners asked for; want 1 or more", m.spec.name, d.N)
+		return nil, refuse(InvalidArgument, "%s: %d owners asked for; want 1 or more", m.spec.name, d.N)
 	}
 	peers, err := c.Targets(ctx, call.Dest)
 	if err != nil {

@@ -77,7 +77,7 @@ func (m Stream[In, Out]) Open(ctx context.Context, c StreamCaller, opts ...CallO
 		return nil, err
 	}
 	if call.Dest.many() {
-		return nil, Errorf(InvalidArgument, "%s: a stream has one destination, not rpc.%s", m.spec.name, call.Dest.Kind)
+		return nil, refuse(InvalidArgument, "%s: a stream has one destination, not rpc.%s", m.spec.name, call.Dest.Kind)
 	}
 	if err := c.Open(ctx, &call); err != nil {
 		return nil, AsError(err)
