@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"errors"
 	"sync"
 	"time"
 
@@ -80,29 +79,33 @@ func (n *Node) take(h *handler, p rpc.Priority) (ticket, *rpc.Error) {
 }
 
 // giveBack ends a call that was let in.
-func (n *Node) giveBack(ctx context.Context, t ticket, err error) {
+func (n *Node) giveBack(ctx context.Context, t ticket, e *rpc.Error) {
 	if t.class == nil {
 		return
 	}
 	now := n.since()
-	t.class.Release(now, now-t.began, outcomeOf(ctx, err))
+	t.class.Release(now, now-t.began, outcomeOf(ctx, e))
 }
 
 // outcomeOf tells what a call says about the time that its like takes.
-func outcomeOf(ctx context.Context, err error) admission.Outcome {
+func outcomeOf(ctx context.Context, e *rpc.Error) admission.Outcome {
 	due, bounded := ctx.Deadline()
-	if ctx.Err() != nil || bounded && !time.Now().Before(due) || errors.Is(err, rpc.DeadlineExceeded) {
+	switch {
+	case ctx.Err() != nil || bounded && !time.Now().Before(due):
 		return admission.Late
+	case e == nil:
+		return admission.Done
 	}
-	switch rpc.CodeOf(err) {
+	switch e.Code {
+	case rpc.DeadlineExceeded:
+		return admission.Late
 	case rpc.InvalidArgument, rpc.PermissionDenied, rpc.Unauthenticated, rpc.NotOwner, rpc.ResourceExhausted, rpc.Unimplemented:
 		return admission.Ignored // said before the work was done
 	}
 	return admission.Done
 }
 
-// shed answers a call that is refused. The fingerprint tells that it was not
-// executed.
+// shed answers a call that is refused.
 func (n *Node) shed(in *transport.Incoming, e *rpc.Error) {
 	refusal := n.refusal(n.view.Load(), "%s", e.Message)
 	refusal.Pushback = e.Pushback()

@@ -224,7 +224,8 @@ func TestForwardRefuses(t *testing.T) {
 		"key and all":   {Method: work.Name(), Keyed: true, All: true},
 		"peer with all": {Method: work.Name(), Peer: "a", All: true},
 	} {
-		if answers, err := forwarded(t, a, &req); rpc.CodeOf(err) != rpc.InvalidArgument {
+		answers, err := forwarded(t, a, &req)
+		if err != nil || len(answers) != 1 || answers[0].Code != rpc.InvalidArgument || !rpc.NotExecuted(answers[0].Err()) {
 			t.Errorf("%s: %+v, %v", what, answers, err)
 		}
 	}

@@ -185,7 +185,7 @@ func TestErrorsTravel(t *testing.T) {
 	}{
 		{"plain", errors.New("disk full"), rpc.Internal, "disk full", ""},
 		{"bare code", rpc.PermissionDenied, rpc.PermissionDenied, "", ""},
-		{"context", context.Canceled, rpc.Canceled, "the call was canceled", ""},
+		{"context", context.Canceled, rpc.Canceled, "the handler of lab.Work returned context canceled", ""},
 		{"typed nil", nothing, rpc.Internal, "a nil *rpc.Error was returned as an error", ""},
 		{"OK", rpc.Errorf(rpc.OK, "fine"), rpc.Internal, "an error with the code OK: fine", ""},
 		{"unknown code", rpc.Code(4711), rpc.Code(4711), "", ""},

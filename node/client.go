@@ -77,8 +77,20 @@ func (c *Client) Close() { c.endpoint.Close() }
 
 // Invoke implements rpc.Caller.
 func (c *Client) Invoke(ctx context.Context, call *rpc.Call) error {
+	return clientError(call, c.invoke(ctx, call))
+}
+
+// clientError gives the error of a call in its final form.
+func clientError(call *rpc.Call, err error) error {
+	if err == nil {
+		return nil
+	}
+	return rpc.AsError(err).MarkNotExecuted(!call.Reached())
+}
+
+func (c *Client) invoke(ctx context.Context, call *rpc.Call) error {
 	if err := ctx.Err(); err != nil {
-		return rpc.AsError(err)
+		return endOf(ctx, call)
 	}
 	if err := checkOwn(call); err != nil {
 		return err
@@ -106,7 +118,7 @@ func (c *Client) direct(ctx context.Context, call *rpc.Call) error {
 	defer cancel()
 	conn, err := c.peer.Conn(bounded)
 	if err != nil {
-		return asError(bounded, err)
+		return failedAt(bounded, call, err)
 	}
 	limit := conn.MaxBody()
 	if len(body) <= limit { // else it is refused as it is
@@ -119,14 +131,18 @@ func (c *Client) direct(ctx context.Context, call *rpc.Call) error {
 	} else {
 		reply, err = conn.Call(ctx, &req)
 	}
-	switch {
-	case tooLarge(err):
-		return tooLong(call.Spec, len(body), limit, conn.Peer().Name)
-	case err != nil || call.OneWay:
-		return asError(ctx, err)
+	if err != nil || call.OneWay {
+		failed := failedAt(ctx, call, err)
+		if tooLarge(err) {
+			failed = tooLong(call.Spec, len(body), limit, conn.Peer().Name)
+		}
+		return failed
 	}
 	defer reply.Release()
 	call.AnsweredBy(conn.Peer().Name)
+	if !reply.Meta.Refused {
+		call.MarkReached()
+	}
 	if reply.Code != transport.CodeOK {
 		return errorOf(reply)
 	}
@@ -141,17 +157,37 @@ func (c *Client) due(ctx context.Context, call *rpc.Call) time.Time {
 	return due
 }
 
-// asError gives a transport's error in the terms of a caller; nil stays nil.
-func asError(ctx context.Context, err error) error {
-	switch {
-	case err == nil:
+// failedAt gives a transport's error in the terms of a caller, and notes whether the call may have
+// been executed; nil stays nil.
+func failedAt(ctx context.Context, call *rpc.Call, err error) error {
+	if err == nil {
 		return nil
+	}
+	if !transport.IsUnsent(err) {
+		call.MarkReached()
+	}
+	switch {
 	case ctx.Err() != nil:
-		return rpc.AsError(ctx.Err())
-	case err == context.DeadlineExceeded:
-		return rpc.AsError(err)
+		return endOf(ctx, call)
+	case isLate(err):
+		return rpc.Errorf(rpc.DeadlineExceeded, "no answer to %s within the deadline", call.Spec.Name())
 	}
 	return rpc.Errorf(rpc.Unavailable, "%v", err)
+}
+
+// endOf is the error of a call whose context has ended.
+func endOf(ctx context.Context, call *rpc.Call) *rpc.Error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return rpc.Errorf(rpc.DeadlineExceeded, "no answer to %s within the deadline", call.Spec.Name())
+	}
+	return rpc.Errorf(rpc.Canceled, "the call of %s was canceled", call.Spec.Name())
+}
+
+// isLate reports whether err says that the call's own time was up. It compares and does not
+// unwrap: a dial that timed out is no deadline of the call.
+func isLate(err error) bool {
+	var ce *transport.CallError
+	return err == context.DeadlineExceeded || errors.As(err, &ce) && ce.Err == context.DeadlineExceeded
 }
 
 // errorOf is the error that a reply carries.
@@ -174,6 +210,9 @@ func (c *Client) forwarded(ctx context.Context, call *rpc.Call) error {
 	defer cancel()
 	reply, err := Forward.Call(ctx, c, forwardRequest(call, body))
 	if err != nil {
+		if !rpc.NotExecuted(err) {
+			call.MarkReached()
+		}
 		return err
 	}
 	if len(reply.Answers) != 1 {
@@ -183,8 +222,11 @@ func (c *Client) forwarded(ctx context.Context, call *rpc.Call) error {
 	if a.Node != "" {
 		call.AnsweredBy(a.Node)
 	}
-	if a.Code != rpc.OK {
-		return &rpc.Error{Code: a.Code, Message: a.Message, Detail: a.Detail, RetryAfter: rpc.RetryAfterOf(a.Pushback)}
+	if !a.NotExecuted {
+		call.MarkReached()
+	}
+	if err := a.Err(); err != nil {
+		return err
 	}
 	if call.OneWay {
 		return nil

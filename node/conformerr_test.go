@@ -97,7 +97,7 @@ func failures() []behaviour {
 		"canceled": context.Canceled, "late": context.DeadlineExceeded, "shared": shared,
 		"detail": &rpc.Error{Code: rpc.AlreadyExists, Message: "m", Detail: []byte{1, 2}}, "empty detail": &rpc.Error{Code: rpc.Internal, Detail: []byte{}},
 		"retry": rpc.Errorf(rpc.InvalidArgument, "r").After(1500 * time.Microsecond), "never": rpc.Errorf(rpc.Internal, "r").After(rpc.NeverRetry),
-		"long": errors.New(strings.Repeat("x", maxMessage+1)), "not owner": rpc.NotOwner, "unimplemented": rpc.Unimplemented,
+		"long": errors.New(strings.Repeat("x", rpc.MaxMessage+1)), "not owner": rpc.NotOwner, "unimplemented": rpc.Unimplemented,
 		"long detail": &rpc.Error{Code: rpc.Internal, Detail: make([]byte, conformLimit+1)},
 	} {
 		all = append(all, behaviour{name: "error " + name, make: func(c *conform) observe {

@@ -121,11 +121,11 @@ func TestAnySkips(t *testing.T) {
 	}
 }
 
-// A node that is alone serves calls to any, even before it has started.
+// A node that is alone serves calls to any.
 func TestAnyAlone(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
-	n := l.build(l.config("a"))
+	n := l.start("a")
 	if got := anyOf(t, n, work, 2); got["a"] != 2 {
 		t.Errorf("%v", got)
 	}

@@ -71,13 +71,23 @@ type ForwardReply struct {
 
 // ForwardAnswer is one node's answer.
 type ForwardAnswer struct {
-	Node      string   `json:"node"`
-	Body      []byte   `json:"body"` // the encoded reply, if Code is OK
-	Code      rpc.Code `json:"code"`
-	Message   string   `json:"message,omitempty"`
-	Detail    []byte   `json:"detail,omitempty"`
-	Pushback  uint32   `json:"pushback,omitempty"` // rpc.Error.Pushback
-	ElapsedUS int64    `json:"elapsed_us"`         // as seen by the node that forwarded
+	Node        string   `json:"node"`
+	Body        []byte   `json:"body"` // the encoded reply, if Code is OK
+	Code        rpc.Code `json:"code"`
+	Message     string   `json:"message,omitempty"`
+	Detail      []byte   `json:"detail,omitempty"`
+	Pushback    uint32   `json:"pushback,omitempty"`     // rpc.Error.Pushback
+	NotExecuted bool     `json:"not_executed,omitempty"` // see rpc.NotExecuted
+	ElapsedUS   int64    `json:"elapsed_us"`             // as seen by the node that forwarded
+}
+
+// Err is the error that the answer carries, an *rpc.Error; nil if it has a reply.
+func (a *ForwardAnswer) Err() error {
+	if a.Code == rpc.OK {
+		return nil
+	}
+	e := &rpc.Error{Code: a.Code, Message: a.Message, Detail: a.Detail, RetryAfter: rpc.RetryAfterOf(a.Pushback)}
+	return e.MarkNotExecuted(a.NotExecuted)
 }
 
 // dest is where the call goes.
@@ -108,11 +118,11 @@ func (r *ForwardRequest) dest() (rpc.Dest, error) {
 func (n *Node) forward(ctx context.Context, req *ForwardRequest) (*ForwardReply, error) {
 	spec, err := rpc.Untyped(req.Method, req.options()...)
 	if err != nil {
-		return nil, err
+		return unforwarded(err), nil
 	}
 	dest, err := req.dest()
 	if err != nil {
-		return nil, err
+		return unforwarded(err), nil
 	}
 	call := rpc.Call{
 		Spec: spec, Dest: dest, Req: &req.Body, OneWay: req.OneWay, Metadata: req.Metadata,
@@ -125,6 +135,12 @@ func (n *Node) forward(ctx context.Context, req *ForwardRequest) (*ForwardReply,
 		return n.forwardMany(ctx, &call)
 	}
 	return &ForwardReply{Answers: []ForwardAnswer{n.forwardOne(ctx, &call)}}, nil
+}
+
+// unforwarded is the reply to a request that was not forwarded.
+func unforwarded(err error) *ForwardReply {
+	e := rpc.AsError(err)
+	return &ForwardReply{Answers: []ForwardAnswer{{Code: e.Code, Message: e.Message, NotExecuted: true}}}
 }
 
 // forwardTimeout leaves a forwarded call a little less time than its caller
@@ -146,7 +162,8 @@ func (n *Node) forwardOne(ctx context.Context, call *rpc.Call) ForwardAnswer {
 	a := ForwardAnswer{Node: call.Peer, ElapsedUS: time.Since(start).Microseconds()}
 	if err != nil {
 		e := rpc.AsError(err)
-		a.Code, a.Message, a.Detail, a.Pushback = e.Code, e.Message, e.Detail, e.Pushback()
+		a.Code, a.Message, a.Detail = e.Code, e.Message, e.Detail
+		a.Pushback, a.NotExecuted = e.Pushback(), rpc.NotExecuted(e)
 		return a
 	}
 	if reply, ok := call.Reply.(*[]byte); ok {
@@ -167,8 +184,11 @@ func (n *Node) forwardMany(ctx context.Context, call *rpc.Call) (*ForwardReply, 
 		one.Metadata = maps.Clone(call.Metadata)
 		one.Dest = rpc.Dest{Kind: rpc.ToPeer, Peer: peer}
 		wg.Go(func() {
-			reply.Answers[i] = n.forwardOne(ctx, &one)
-			reply.Answers[i].Node = peer
+			// This stands if an interceptor ends the goroutine.
+			reply.Answers[i] = ForwardAnswer{Node: peer, Code: rpc.Internal, Message: "the call was cut short"}
+			a := n.forwardOne(ctx, &one)
+			a.Node = peer
+			reply.Answers[i] = a
 		})
 	}
 	wg.Wait()

@@ -36,6 +36,9 @@ func (g *gate) leave() {
 	}
 }
 
+// shut reports whether the gate is shut.
+func (g *gate) shut() bool { return g.state.Load()&gateShut != 0 }
+
 // close shuts the gate and gives a channel that is closed when the last call
 // has left.
 func (g *gate) close() <-chan struct{} {

@@ -19,13 +19,14 @@ type hedge struct {
 	first  *outgoing
 	cancel context.CancelFunc // of the first attempt
 
-	mu     sync.Mutex
-	over   bool               // the first has an answer
-	nodes  []string           // where a first attempt at any node went
-	stop   context.CancelFunc // of the second attempt; nil before it runs
-	ended  chan struct{}      // closed when the second attempt has ended
-	second *outgoing          // once ended: the attempt, if its answer counts
-	err    error              // its answer
+	mu      sync.Mutex
+	over    bool               // the first has an answer
+	nodes   []string           // where a first attempt at any node went
+	stop    context.CancelFunc // of the second attempt; nil before it runs
+	ended   chan struct{}      // closed when the second attempt has ended
+	reached bool               // once ended: the second attempt may have been executed
+	second  *outgoing          // once ended: the attempt, if its answer counts
+	err     error              // its answer
 }
 
 const (
@@ -81,6 +82,7 @@ func (o *outgoing) hedged(ctx context.Context, after time.Duration) error {
 		h.settle()
 	}
 	<-h.ended
+	o.reached = o.reached || h.reached
 	if h.second == nil || err == nil {
 		return err
 	}
@@ -128,6 +130,7 @@ func (h *hedge) run(ctx context.Context) {
 	}
 	second := h.first.twin()
 	err := second.elsewhere(ctx)
+	h.reached = second.reached
 	if err != nil && (err != error(second.answer) || errors.Is(err, rpc.Unavailable) || errors.Is(err, rpc.ResourceExhausted)) {
 		return // the first may still do better
 	}

@@ -158,8 +158,7 @@ func (n *Node) awaitServing(in *transport.Incoming, v *view, h *held) bool {
 		return false
 	}
 	if err := n.awaitHeld(in.Context(), v, h); err != nil {
-		e := rpc.AsError(err)
-		_ = in.Reply(uint64(e.Code), n.refusal(v, "node %s was not ready to serve partition %d in time", n.cfg.Name, in.Meta.Partition), nil)
+		_ = in.Reply(uint64(rpc.CodeOf(err)), n.refusal(v, "node %s was not ready to serve partition %d in time", n.cfg.Name, in.Meta.Partition), nil)
 		return false
 	}
 	return true

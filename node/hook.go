@@ -1,8 +1,6 @@
 package node
 
 import (
-	"fmt"
-	"runtime/debug"
 	"sync"
 	"time"
 
@@ -176,13 +174,7 @@ func (h *ownershipHook) release(v *view) {
 	}
 }
 
-// tell runs the hook.
+// tell runs the hook. One that panics has been told all the same.
 func (h *ownershipHook) tell(c OwnershipChange) {
-	defer func() {
-		if p := recover(); p != nil {
-			h.n.stats.add(Panics)
-			h.n.log.Error().Str("panic", fmt.Sprint(p)).Bytes("stack", debug.Stack()).Msg("ownership hook panicked")
-		}
-	}()
-	h.fn(c)
+	_ = h.n.guarded("ownership hook", func() error { h.fn(c); return nil })
 }

@@ -12,20 +12,58 @@ import (
 
 // Invoke carries one call to its destination; it implements rpc.Caller. Use
 // the methods of rpc.Method instead, but for gateways.
-func (n *Node) Invoke(ctx context.Context, call *rpc.Call) error { return n.invoker(ctx, call) }
+func (n *Node) Invoke(ctx context.Context, call *rpc.Call) error {
+	if len(n.cfg.Client) == 0 {
+		return n.route(ctx, call)
+	}
+	return n.intercepted(ctx, call)
+}
+
+// intercepted makes a call behind the client interceptors.
+func (n *Node) intercepted(ctx context.Context, call *rpc.Call) (err error) {
+	call.TrackCopies()
+	rpc.GuardTo(func() (any, error) { return nil, n.invoker(ctx, call) }, func(_ any, failed error) {
+		switch failed := failed.(type) {
+		case *rpc.PanicError:
+			err = n.panicked(failed, "client interceptors", call.Spec.Name()).MarkNotExecuted(!call.Reached())
+		case *rpc.Error:
+			err = failed.MarkNotExecuted(!call.Reached())
+		}
+	})
+	return err
+}
+
+// notRunning is the error of a call that this node cannot make: it has not been started, or it
+// stops.
+func (n *Node) notRunning() *rpc.Error {
+	e := rpc.Errorf(rpc.FailedPrecondition, "node %s has not been started", n.cfg.Name)
+	if n.life.isStopping() {
+		e = rpc.Errorf(rpc.Unavailable, "node %s is not running any more", n.cfg.Name)
+	}
+	return e.MarkNotExecuted(true)
+}
 
 // route is what stands behind the client interceptors.
 func (n *Node) route(ctx context.Context, call *rpc.Call) error {
-	if !n.calls.enter() {
-		return rpc.Errorf(rpc.Unavailable, "node %s is not running", n.cfg.Name)
+	if n.port.Load() == nil || !n.calls.enter() {
+		return n.notRunning()
 	}
 	defer n.calls.leave()
+	err := n.tracked(ctx, call)
+	if err == nil {
+		return nil
+	}
+	return rpc.AsError(err).MarkNotExecuted(!call.Reached())
+}
+
+// tracked makes a call and counts it.
+func (n *Node) tracked(ctx context.Context, call *rpc.Call) error {
 	o := outgoing{n: n, call: call, stats: n.methods.ofSpec(call.Spec)}
 	o.inherit(ctx)
 	o.due, o.left, o.began = dueOf(ctx, call, n.cfg.Calls.Timeout, n.started)
 	_, bounded := ctx.Deadline()
 	o.endless = call.Spec.Streams() && !bounded && call.Timeout == 0 && call.Spec.Timeout() == 0
-	defer o.release()
+	defer o.end()
 	if ctx.Err() != nil {
 		return o.ended(ctx)
 	}
@@ -188,6 +226,7 @@ func (o *outgoing) send(ctx context.Context, t target) (f fate, owner string, er
 	case err != nil:
 		return o.failed(ctx, t.name, err)
 	case reply == nil:
+		o.reached = true
 		return done, "", nil
 	}
 	defer reply.Release()
@@ -251,16 +290,20 @@ func (o *outgoing) connect(ctx context.Context, t *target) (*transport.Conn, err
 	return conn, err
 }
 
+// errLate is of a call whose time was up before it was sent.
+var errLate = &transport.CallError{Unsent: true, Err: context.DeadlineExceeded}
+
 // errSilent tells of a peer that takes longer than Limits.Contact to answer.
 var errSilent = errors.New("no sign of life")
 
 // answered reads what the peer said.
 func (o *outgoing) answered(peer string, reply *transport.Reply) (fate, string, error) {
 	o.served = reply.Meta.StandIn
-	if o.served != transport.AsOwner && reply.Meta.Fingerprint == 0 && len(reply.Meta.Owner) > 0 {
+	if o.served != transport.AsOwner && !reply.Meta.Refused && len(reply.Meta.Owner) > 0 {
 		peer = string(reply.Meta.Owner)
 	}
 	if reply.Code == transport.CodeOK {
+		o.reached = true
 		v, err := o.n.bodies.decodeReply(o.call, reply)
 		if err != nil {
 			return done, "", rpc.Errorf(rpc.Internal, "reply of %s by %s: %v", o.call.Spec.Name(), peer, err)
@@ -270,7 +313,8 @@ func (o *outgoing) answered(peer string, reply *transport.Reply) (fate, string, 
 		return done, "", nil
 	}
 	e := errorOf(reply)
-	executed := reply.Meta.Fingerprint == 0 // else the node itself refused
+	executed := !reply.Meta.Refused
+	o.reached = o.reached || executed
 	if o.served == transport.Relayed && executed && len(reply.Meta.Owner) == 0 {
 		return o.notRelayed(peer, e)
 	}
@@ -296,11 +340,11 @@ func (o *outgoing) notRelayed(peer string, e *rpc.Error) (fate, string, error) {
 
 // failed classes an attempt that got no answer.
 func (o *outgoing) failed(ctx context.Context, peer string, err error) (fate, string, error) {
+	o.reached = o.reached || !transport.IsUnsent(err)
 	switch {
 	case ctx.Err() != nil:
 		return done, "", o.ended(ctx)
-	// Compared, not unwrapped: a dial that timed out is no deadline of ours.
-	case !time.Now().Before(o.due) || err == context.DeadlineExceeded:
+	case !time.Now().Before(o.due) || isLate(err):
 		return done, "", o.expired(err)
 	case tooLarge(err):
 		return done, "", tooLong(o.call.Spec, len(o.body), o.limit, peer)
@@ -327,7 +371,7 @@ func (o *outgoing) ended(ctx context.Context) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return o.expired(o.last)
 	}
-	return rpc.AsError(ctx.Err())
+	return rpc.Errorf(rpc.Canceled, "the call of %s was canceled", o.call.Spec.Name())
 }
 
 // expired is the error of a call whose deadline passed; cause may be nil.

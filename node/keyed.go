@@ -145,6 +145,9 @@ func (o *outgoing) toPeer(ctx context.Context) error {
 // Targets gives the names of the nodes that a destination of many stands for;
 // it implements rpc.Caller.
 func (n *Node) Targets(_ context.Context, dest rpc.Dest) ([]string, error) {
+	if n.port.Load() == nil || n.calls.shut() {
+		return nil, n.notRunning()
+	}
 	v := n.view.Load()
 	switch dest.Kind {
 	case rpc.ToAll:

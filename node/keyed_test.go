@@ -98,8 +98,7 @@ func TestNilRequest(t *testing.T) {
 	}
 }
 
-// Before a node is started it has no table, so keyed calls wait and then say
-// why; afterwards they are refused at once.
+// Before a node is started, and after it has stopped, calls are refused at once.
 func TestKeyedCallsOutsideOfLife(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
@@ -110,19 +109,27 @@ func TestKeyedCallsOutsideOfLife(t *testing.T) {
 	if a.Addr().IsValid() {
 		t.Errorf("a new node has the address %v", a.Addr())
 	}
-	_, err := work.Call(t.Context(), a, &job{}, rpc.Key("k"), rpc.Timeout(30*time.Millisecond))
-	if e := wantCode(t, err, rpc.DeadlineExceeded); !strings.Contains(e.Message, "was not started") {
-		t.Errorf("the error does not say why: %v", e)
-	}
-	_, err = Members.Call(t.Context(), a, nil)
-	wantCode(t, err, rpc.Unavailable)
-	_, err = work.Gather(t.Context(), a, &job{}, rpc.Owners("k", 2))
-	wantCode(t, err, rpc.Unavailable)
+	outside(t, a, rpc.FailedPrecondition, "not been started")
 	a.Close()
-	began := time.Now()
-	_, err = work.Call(t.Context(), a, &job{}, rpc.Key("k"))
-	if wantCode(t, err, rpc.Unavailable); time.Since(began) > 2*time.Second {
-		t.Errorf("a closed node refuses only after %v", time.Since(began))
+	outside(t, a, rpc.Unavailable, "not running any more")
+}
+
+// outside makes a call of each kind on a node that is not running.
+func outside(t *testing.T, n *Node, code rpc.Code, why string) {
+	t.Helper()
+	errs := make(map[string]error)
+	for _, to := range []rpc.CallOption{rpc.Key("k"), rpc.Peer(n.Name()), rpc.Peer("b"), rpc.Any("")} {
+		_, errs[fmt.Sprintf("Call %+v", to)] = work.Call(t.Context(), n, &job{}, to)
+		errs[fmt.Sprintf("Send %+v", to)] = work.Send(t.Context(), n, &job{}, to)
+		_, errs[fmt.Sprintf("Open %+v", to)] = sums.Open(t.Context(), n, to)
+	}
+	_, errs["Gather all"] = work.Gather(t.Context(), n, &job{})
+	_, errs["Gather owners"] = work.Gather(t.Context(), n, &job{}, rpc.Owners("k", 2))
+	_, errs["built in"] = Members.Call(t.Context(), n, nil)
+	for what, err := range errs {
+		if e := wantCode(t, err, code); !strings.Contains(e.Message, why) || !rpc.NotExecuted(err) {
+			t.Errorf("%s: %v (not executed: %v)", what, err, rpc.NotExecuted(err))
+		}
 	}
 }
 

@@ -186,7 +186,7 @@ func (n *Node) openLocked(ctx context.Context) error {
 	}
 	n.log.Info().Stringer("addr", n.Addr()).Str("cluster", n.cfg.Cluster).Msg("listening")
 	if n.known.first > 0 {
-		n.log.Info().Int("peers", n.known.first).Stringer("kept_in", n.known.memory).
+		n.log.Info().Int("peers", n.known.first).Str("kept_in", n.known.where).
 			Msg("joining by the peers that this node knew; it founds no cluster while they are remembered")
 	}
 	return nil
@@ -207,9 +207,14 @@ func (n *Node) newCluster(port *transport.Port) (*membership.Cluster, error) {
 	if err != nil {
 		return nil, err
 	}
+	var known []membership.Known
+	err = n.guarded("Config.Remember", func() error { known = n.known.recall(n.cfg.Remember); return nil })
+	if err != nil {
+		return nil, fmt.Errorf("node %s cannot start: %w", n.cfg.Name, err)
+	}
 	return membership.New(membership.Config{
 		Name: n.cfg.Name, Cluster: n.cfg.Cluster, Network: n.gossipNetwork(),
-		Packets: port.Packets(), Advertise: addr, Seeds: n.cfg.Seeds, Known: n.known.recall(n.cfg.Remember),
+		Packets: port.Packets(), Advertise: addr, Seeds: n.cfg.Seeds, Known: known,
 		Profile: n.cfg.Profile, GossipKey: n.cfg.GossipKey,
 		Meta: membership.Meta{
 			Boot: n.boot, Zone: n.cfg.Zone, Weight: n.cfg.Weight,

@@ -43,7 +43,7 @@ func TestLongErrorText(t *testing.T) {
 	}
 	a := l.cluster("a", "b")[0]
 	_, err := work.Call(t.Context(), a, &job{Do: "talk"}, rpc.Peer("b"))
-	if e := wantCode(t, err, rpc.Internal); len(e.Message) != maxMessage {
+	if e := wantCode(t, err, rpc.Internal); len(e.Message) != rpc.MaxMessage {
 		t.Errorf("%d bytes of text arrive", len(e.Message))
 	}
 }

@@ -58,9 +58,7 @@ func (o *outgoing) local(ctx context.Context, key info) (fate, error) {
 	c := &localCall{h: h, ticket: ticket}
 	c.init(o, key, o.due)
 	if err := c.decode(o); err != nil {
-		n.giveBack(c, ticket, err)
-		n.stats.add(BadBodies)
-		return done, o.failedHere(err)
+		return done, o.refusedHere(err)
 	}
 	return done, o.serveHere(ctx, c)
 }
@@ -71,7 +69,7 @@ func (o *outgoing) serveHere(ctx context.Context, c *localCall) error {
 	g := n.enter()
 	if g == nil || ctx.Err() != nil || !time.Now().Before(o.due) {
 		c.call.End(context.Canceled)
-		n.giveBack(c, c.ticket, context.Canceled)
+		n.giveBack(c, c.ticket, rpc.AsError(context.Canceled))
 		if g == nil {
 			return o.stopped()
 		}
@@ -79,12 +77,7 @@ func (o *outgoing) serveHere(ctx context.Context, c *localCall) error {
 		return o.over(ctx)
 	}
 	n.stats.add(LocalCalls)
-	if c.h.Spec.Inline() && !o.call.OneWay { // it never blocks, so the caller's goroutine may run it
-		defer g.leave()
-		a := c.serve(n)
-		c.call.End(context.Canceled)
-		return o.localReply(a)
-	}
+	o.reached = true
 	stop := func() bool { return true }
 	if o.call.OneWay { // nobody waits who could tell it that the node stops
 		stop = context.AfterFunc(n.ctx, func() { c.call.End(context.Canceled) })
@@ -95,13 +88,13 @@ func (o *outgoing) serveHere(ctx context.Context, c *localCall) error {
 		defer g.leave()
 		defer stop()
 		defer c.call.End(context.Canceled)
-		a := c.serve(n)
-		if c.answer != nil {
-			c.answer <- a // before the context ends, see await
-		}
+		c.serve(n)
 	}()
-	if o.call.OneWay {
+	switch {
+	case o.call.OneWay:
 		return nil
+	case c.h.Spec.Inline(): // it never blocks, so nobody watches the deadline
+		return o.localReply(<-c.answer)
 	}
 	return o.await(ctx, c)
 }
@@ -126,8 +119,9 @@ func (o *outgoing) about(key info) rpc.Info {
 	return about
 }
 
-// decode makes the request in the handler's type, from bytes of its own.
-func (c *localCall) decode(o *outgoing) *rpc.Error {
+// decode makes the request in the handler's type, from bytes of its own. It runs on the caller's
+// goroutine, as the bytes are the caller's. If it fails, the call is over.
+func (c *localCall) decode(o *outgoing) (refused *rpc.Error) {
 	if c.h.Spec.RawRequest() {
 		c.buffer = o.n.buffer()
 		*c.buffer = append((*c.buffer)[:0], o.body...)
@@ -135,50 +129,64 @@ func (c *localCall) decode(o *outgoing) *rpc.Error {
 		c.req = &c.raw
 		return nil
 	}
-	req, err := c.h.Spec.DecodeRequest(o.body)
-	if err != nil {
-		return rpc.Errorf(rpc.InvalidArgument, "request of %s: %v", c.h.Spec.Name(), err)
-	}
-	c.req = req
-	return nil
-}
-
-// serve runs the handler and encodes what it returns.
-func (c *localCall) serve(n *Node) (a localAnswer) {
-	reply, err := n.run(&c.servedContext, c.h, c.req)
-	n.giveBack(c, c.ticket, err)
-	if c.answer != nil || c.h.Spec.Inline() {
-		a = n.answerHere(c.h, reply, err)
-	}
-	if c.buffer != nil { // which the reply may have been part of
-		n.recycle(c.buffer)
-	}
-	return a
-}
-
-// answerHere makes of a handler's reply or error what its caller on this node gets.
-func (n *Node) answerHere(h *handler, reply any, err error) localAnswer {
-	if err == nil {
-		buf := n.buffer()
-		b, failed := h.Spec.AppendReply((*buf)[:0], reply)
-		switch {
-		case failed != nil:
-			err = n.unencodable(h, failed)
-		case len(b) > n.bodies.limit:
-			err = replyTooLong(len(b), n.bodies.limit)
-		default:
-			*buf = b
-			return localAnswer{body: buf}
+	o.n.protect(&c.Info, func() (any, error) { return c.h.Spec.DecodeRequest(o.body) }, func(req any, e *rpc.Error) {
+		if c.req = req; e != nil {
+			refused = rpc.Errorf(rpc.InvalidArgument, "request of %s: %s", c.h.Spec.Name(), e.Message)
+			o.n.giveBack(c, c.ticket, refused)
+			o.n.stats.add(BadBodies)
 		}
-		n.recycle(buf)
-	}
-	return localAnswer{err: carried(err, n.bodies.limit)}
+	})
+	return refused
 }
 
-// carried returns err as a caller elsewhere would get it: a fresh value with what travels. Its
+// serve runs the handler, encodes what it returns, and answers the call, also if the handler ends
+// the goroutine.
+func (c *localCall) serve(n *Node) {
+	watch := n.startWatch(c.h)
+	var body *[]byte
+	n.protect(&c.Info, func() (any, error) {
+		reply, err := n.handle(&c.servedContext, c.h, c.req)
+		if err != nil || c.answer == nil {
+			return nil, err
+		}
+		body, err = n.replyHere(c.h, reply)
+		return nil, err
+	}, func(_ any, e *rpc.Error) {
+		watch.stop(e)
+		n.giveBack(c, c.ticket, e)
+		if c.buffer != nil { // which the reply may have been part of
+			n.recycle(c.buffer)
+		}
+		switch {
+		case c.answer == nil:
+		case e != nil:
+			c.answer <- localAnswer{err: carried(e, n.bodies.limit)}
+		default:
+			c.answer <- localAnswer{body: body} // before the context ends, see await
+		}
+	})
+}
+
+// replyHere encodes a handler's reply for a caller on this node.
+func (n *Node) replyHere(h *handler, reply any) (*[]byte, error) {
+	buf := n.buffer()
+	b, err := h.Spec.AppendReply((*buf)[:0], reply)
+	switch {
+	case err != nil:
+		err = n.unencodable(h, err)
+	case len(b) > n.bodies.limit:
+		err = replyTooLong(len(b), n.bodies.limit)
+	default:
+		*buf = b
+		return buf, nil
+	}
+	n.recycle(buf)
+	return nil, err
+}
+
+// carried returns e as a caller elsewhere would get it: a fresh value with what travels. Its
 // detail is at most limit bytes long.
-func carried(err error, limit int) *rpc.Error {
-	e := rpc.AsError(err)
+func carried(e *rpc.Error, limit int) *rpc.Error {
 	if len(e.Detail) > limit {
 		return replyTooLong(len(e.Detail), limit)
 	}

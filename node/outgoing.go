@@ -39,6 +39,7 @@ type outgoing struct {
 	isHedge  bool              // a second attempt beside another
 	lost     loss              // how the latest attempt lost its peer
 	served   transport.StandIn // how the latest reply says that it was served
+	reached  bool              // an attempt may have been executed
 }
 
 // encode encodes the request once for all attempts. Bytes are sent from where
@@ -82,7 +83,11 @@ func tooLong(spec *rpc.Spec, length, limit int, peer string) *rpc.Error {
 		spec.Name(), length, limit, peer).After(rpc.NeverRetry)
 }
 
-func (o *outgoing) release() {
+// end gives back what the call took, and notes whether it may have been executed.
+func (o *outgoing) end() {
+	if o.reached {
+		o.call.MarkReached()
+	}
 	if o.buffer != nil {
 		o.n.recycle(o.buffer)
 	}

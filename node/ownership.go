@@ -95,7 +95,8 @@ func TablesOnly() OwnershipOption {
 // OnOwnership calls fn at each change of what this node owns, once the node is
 // ready, beginning with the change from nothing to what it owns then. Changes come
 // in order, one at a time, each from where the last one ended; those that come
-// while fn runs are one change. A panic of fn is logged and counted. fn must not
+// while fn runs are one change. A panic of fn is logged and counted, as is an fn that
+// ends its goroutine (runtime.Goexit). fn must not
 // call Stop, which would wait for it.
 //
 // What Gain.From promises: among nodes that have hooks, a partition passes from one

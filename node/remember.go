@@ -52,6 +52,7 @@ const (
 // MaxKnownPeers.
 type acquaintances struct {
 	memory Memory // nil: nothing is remembered
+	where  string // the memory's String
 	first  int    // how many were known at the start
 
 	mu    sync.Mutex
@@ -70,6 +71,7 @@ func (a *acquaintances) recall(memory Memory) []membership.Known {
 		return nil
 	}
 	known := memory.Known()
+	a.where = memory.String()
 	a.gone = slices.Clone(known[:min(len(known), MaxKnownPeers)])
 	a.saved, a.first = slices.Clone(a.gone), len(a.gone)
 	out := make([]membership.Known, len(a.gone))
@@ -126,18 +128,22 @@ func (a *acquaintances) listLocked() []KnownPeer {
 func (a *acquaintances) save() error {
 	a.mu.Lock()
 	list, before := a.listLocked(), a.saved
-	same := slices.Equal(list, before)
 	a.saved = list
 	a.mu.Unlock()
-	if same {
-		return nil
+	saved := false
+	defer func() { // also if the memory panics
+		if !saved {
+			a.mu.Lock()
+			a.saved = before
+			a.mu.Unlock()
+		}
+	}()
+	if !slices.Equal(list, before) {
+		if err := a.memory.Remember(slices.Clone(list)); err != nil {
+			return fmt.Errorf("peers for the next start cannot be kept in %s: %w", a.where, err)
+		}
 	}
-	if err := a.memory.Remember(slices.Clone(list)); err != nil {
-		a.mu.Lock()
-		a.saved = before
-		a.mu.Unlock()
-		return fmt.Errorf("peers for the next start cannot be kept in %s: %w", a.memory, err)
-	}
+	saved = true
 	return nil
 }
 
@@ -147,7 +153,7 @@ func (n *Node) rememberPeers(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	save := func() time.Duration {
-		err := a.save()
+		err := n.guarded("Config.Remember", a.save)
 		if err != nil && !failing {
 			n.log.Error().Err(err).Msg("trying again")
 		}
@@ -182,7 +188,7 @@ func (n *Node) looksFor() string {
 		options = append(options, "a seed")
 	}
 	if a := &n.known; a.first > 0 {
-		options = append(options, fmt.Sprintf("one of the %d peers in %s", a.first, a.memory))
+		options = append(options, fmt.Sprintf("one of the %d peers in %s", a.first, a.where))
 	}
 	return "it looks for " + cmp.Or(strings.Join(options, ", or "), "a seed") + " that answers"
 }

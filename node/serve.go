@@ -2,9 +2,7 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"time"
 
 	"github.com/meshnode/meshnode/rpc"
 	"github.com/meshnode/meshnode/transport"
@@ -48,33 +46,13 @@ func (n *Node) ServeCall(in *transport.Incoming) {
 		n.shed(in, refused)
 		return
 	}
-	req, err := n.requestOf(h.Spec, in)
-	if err != nil {
-		n.giveBack(in.Context(), ticket, err)
-		n.stats.add(BadBodies)
-		e := rpc.AsError(err)
-		_ = in.Reply(uint64(e.Code), said("request of %s: %s", h.Spec.Name(), e.Message), nil)
-		return
-	}
-	ctx := n.contextOf(in, h, key)
 	if !in.Inline() { // such a call is over before anybody could wait for it
 		if g := n.enter(); g != nil { // else the endpoint alone counts the call
 			defer g.leave()
 		}
 	}
-	reply, err := n.run(ctx, h, req)
-	n.giveBack(ctx, ticket, err)
-	if !in.OneWay() {
-		n.answer(in, h, key, reply, err)
-	}
-	if in.Inline() { // whose context ends with its handler
-		if ctx.call.Reset() {
-			ctx.Info.Metadata = nil
-			ctx.Info.SetKey("")
-		} else { // somebody may still look at it
-			in.Scratch = nil
-		}
-	}
+	s := service{n: n, in: in, h: h, key: key, ticket: ticket, ctx: n.contextOf(in, h, key)}
+	n.protect(&s.ctx.Info, s.work, s.end)
 }
 
 // shapeOf says how a method is to be called.
@@ -104,42 +82,10 @@ func (n *Node) requestOf(spec *rpc.Spec, in *transport.Incoming) (any, error) {
 	return req, nil
 }
 
-// answer sends a handler's reply or error.
-func (n *Node) answer(in *transport.Incoming, h *handler, key info, reply any, err error) {
-	if err == nil {
-		if err = n.answerOK(in, h, key, reply); err == nil {
-			return
-		}
-		err = n.unencodable(h, err)
-	}
-	e := rpc.AsError(err)
-	meta := &transport.Meta{
-		Partition: transport.NoPartition, Message: []byte(cut(e.Message)), StandIn: key.standIn, Pushback: e.Pushback(),
-	}
-	_ = in.Reply(uint64(e.Code), meta, e.Detail)
-}
-
 // unencodable logs why a reply cannot be encoded, and returns what its caller gets instead.
-func (n *Node) unencodable(h *handler, err error) error {
+func (n *Node) unencodable(h *handler, err error) *rpc.Error {
 	n.log.Error().Err(err).Str("method", h.Spec.Name()).Msg("reply cannot be encoded")
 	return rpc.Errorf(rpc.Internal, "the reply cannot be encoded")
-}
-
-// answerOK sends a handler's reply. The error says that it cannot be encoded.
-func (n *Node) answerOK(in *transport.Incoming, h *handler, key info, reply any) error {
-	if body, ok := reply.(*[]byte); ok && body != nil && h.Spec.RawReply() {
-		n.replyBody(in, h.Spec, key, *body)
-		return nil
-	}
-	buf := n.buffer()
-	defer n.recycle(buf)
-	b, err := h.Spec.AppendReply((*buf)[:0], reply)
-	if err != nil {
-		return err
-	}
-	*buf = b
-	n.replyBody(in, h.Spec, key, b)
-	return nil
 }
 
 // replyBody sends an encoded reply, compressed if the method says so. Calls with
@@ -165,37 +111,7 @@ func (n *Node) replyBody(in *transport.Incoming, spec *rpc.Spec, key info, body 
 	_ = in.Reply(transport.CodeOK, meta, body)
 }
 
-// maxMessage bounds an error's text on the wire, in bytes; the rest of a
-// header needs room too.
-const maxMessage = 8 << 10
-
-func cut(text string) string {
-	if len(text) > maxMessage {
-		return text[:maxMessage]
-	}
-	return text
-}
-
-// run runs a handler behind the server interceptors. A panic ends the call,
-// not the node; its stack stays in this node's log.
-func (n *Node) run(ctx handlerContext, h *handler, req any) (any, error) {
-	timed := !h.Spec.Inline() // which takes less time than looking at the clock
-	var start time.Duration
-	if timed {
-		start = n.since()
-	}
-	reply, err := rpc.Guard(func() (any, error) {
-		return rpc.ChainServer(ctx, n.cfg.Server, ctx.about(), h.Handler, req)
-	})
-	if err != nil {
-		err = n.panicked(ctx.about(), err)
-	}
-	if timed {
-		h.stats.running.Observe(n.since() - start)
-	}
-	h.stats.served.add(rpc.CodeOf(err))
-	return reply, err
-}
+func cut(text string) string { return text[:min(len(text), rpc.MaxMessage)] }
 
 // handlerContext is a context that knows of its call.
 type handlerContext interface {
@@ -204,19 +120,6 @@ type handlerContext interface {
 }
 
 func (c *servedContext) about() *rpc.Info { return &c.Info }
-
-// panicked replaces the error of a handler that panicked by one without the
-// stack, which is logged; any other error stays.
-func (n *Node) panicked(about *rpc.Info, err error) error {
-	var p *rpc.PanicError
-	if !errors.As(err, &p) {
-		return err
-	}
-	n.stats.add(Panics)
-	n.log.Error().Str("panic", fmt.Sprint(p.Value)).Str("method", about.Method).
-		Bytes("stack", p.Stack).Msg("handler panicked")
-	return rpc.Errorf(rpc.Internal, "the handler of %s panicked; the log of node %s has the stack", about.Method, n.cfg.Name)
-}
 
 // admit decides whether this node serves a call, by who carries it for whom and by its key. If
 // not, it has answered it.
@@ -313,12 +216,11 @@ func (n *Node) notOwner(v *view, partition uint32, owner string) *transport.Meta
 	return refusal
 }
 
-// refusal is the meta of a reply that the node itself gives instead of a
-// handler: the fingerprint tells that nothing was executed. A handler may fail
-// with the same codes, but its answer has none.
+// refusal is the meta of a reply that the node itself gives instead of a handler: it says that
+// nothing was executed. A handler may fail with the same codes, but its answer does not say so.
 func (n *Node) refusal(v *view, format string, args ...any) *transport.Meta {
 	m := said(format, args...)
-	m.Fingerprint = uint64(v.table.Fingerprint())
+	m.Fingerprint, m.Refused = uint64(v.table.Fingerprint()), true
 	return m
 }
 

@@ -120,14 +120,14 @@ func (n *Node) relayBy(ctx context.Context, conn *transport.Conn, in *transport.
 	}
 	defer reply.Release()
 	meta := transport.Meta{
-		Partition: transport.NoPartition, Fingerprint: reply.Meta.Fingerprint, Owner: reply.Meta.Owner,
+		Partition: transport.NoPartition, Fingerprint: reply.Meta.Fingerprint, Refused: reply.Meta.Refused, Owner: reply.Meta.Owner,
 		Message: reply.Meta.Message, Encoding: reply.Meta.Encoding, Pushback: reply.Meta.Pushback,
 		StandIn: transport.Relayed, User: reply.Meta.User,
 	}
 	if reply.Meta.StandIn == transport.InPlace {
 		meta.StandIn = transport.InPlace
 	}
-	if meta.Fingerprint == 0 {
+	if !meta.Refused {
 		meta.Owner = []byte(conn.Peer().Name)
 	}
 	_ = in.Reply(reply.Code, &meta, reply.Body)

@@ -12,13 +12,13 @@ import (
 
 // Open opens a stream; it implements rpc.StreamCaller. Use the methods of
 // rpc.Stream instead.
-func (n *Node) Open(ctx context.Context, call *rpc.Call) error { return n.invoker(ctx, call) }
+func (n *Node) Open(ctx context.Context, call *rpc.Call) error { return n.Invoke(ctx, call) }
 
 // openAt opens the stream at one peer: the counterpart of a call in exchange. A
 // reply says that the peer refuses it.
 func (o *outgoing) openAt(ctx context.Context, conn *transport.Conn, peer string, req *transport.Request) (*transport.Reply, error) {
 	if req.Accept = time.Until(o.due); req.Accept <= 0 {
-		return nil, context.DeadlineExceeded
+		return nil, errLate
 	}
 	if o.endless {
 		req.Deadline, req.Left = time.Time{}, 0
@@ -129,8 +129,10 @@ func recvError(err error) error {
 		return rpc.Errorf(rpc.Unavailable, "this node stopped before the stream had ended")
 	case errors.Is(err, transport.ErrShutdown):
 		return rpc.Errorf(rpc.Unavailable, "the other node stopped before the stream had ended")
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		return rpc.AsError(err)
+	case errors.Is(err, context.DeadlineExceeded):
+		return rpc.Errorf(rpc.DeadlineExceeded, "the stream did not end within its deadline")
+	case errors.Is(err, context.Canceled):
+		return rpc.Errorf(rpc.Canceled, "the stream was canceled")
 	}
 	return rpc.Errorf(rpc.Unavailable, "%v", err)
 }
@@ -147,6 +149,7 @@ func (o *outgoing) localStream(ctx context.Context, key info, h *handler) error 
 		return o.over(ctx)
 	}
 	n.stats.add(LocalCalls)
+	o.reached = true
 	hctx := new(servedContext)
 	due, bounded, cancel := time.Time{}, ctx, context.CancelFunc(func() {})
 	if !o.endless {
@@ -161,16 +164,18 @@ func (o *outgoing) localStream(ctx context.Context, key info, h *handler) error 
 	}
 	go func() {
 		defer g.leave()
-		_, err := n.run(hctx, h, &servedStream{p.Server()})
-		if err != nil {
-			err = carried(err, min(n.bodies.limit, transport.MaxStreamDetail))
-		}
-		p.End(err)
-		hctx.call.End(context.Canceled)
-		for _, stop := range ends { // an ended stream keeps nothing of its contexts
-			stop()
-		}
-		cancel()
+		n.run(hctx, h, &servedStream{p.Server()}, func(_ any, e *rpc.Error) {
+			var status error
+			if e != nil {
+				status = carried(e, min(n.bodies.limit, transport.MaxStreamDetail))
+			}
+			p.End(status)
+			hctx.call.End(context.Canceled)
+			for _, stop := range ends { // an ended stream keeps nothing of its contexts
+				stop()
+			}
+			cancel()
+		})
 	}()
 	o.call.AnsweredBy(n.cfg.Name)
 	o.call.Stream = &openedStream{raw: p.Caller(), status: p.Status}
@@ -185,20 +190,22 @@ func (n *Node) serveStream(in *transport.Incoming, h *handler, key info) {
 	}
 	s := in.Stream()
 	s.Accept()
-	_, err := n.run(ctx, h, &servedStream{s})
-	if err == nil {
-		_ = in.Reply(transport.CodeOK, nil, nil)
-		return
-	}
-	e := rpc.AsError(err)
-	status := said("%s", e.Message)
-	status.Pushback = e.Pushback()
-	_ = in.Reply(uint64(e.Code), status, e.Detail)
+	n.run(ctx, h, &servedStream{s}, func(_ any, e *rpc.Error) {
+		if e == nil {
+			_ = in.Reply(transport.CodeOK, nil, nil)
+			return
+		}
+		_ = in.Reply(uint64(e.Code), failure(key, e), e.Detail)
+	})
 }
 
 // Open implements rpc.StreamCaller: the stream is served by the node that the
 // client is connected to, so its destination can only be rpc.Any.
 func (c *Client) Open(ctx context.Context, call *rpc.Call) error {
+	return clientError(call, c.open(ctx, call))
+}
+
+func (c *Client) open(ctx context.Context, call *rpc.Call) error {
 	if call.Dest.Kind != rpc.ToAny {
 		return rpc.Errorf(rpc.InvalidArgument,
 			"%s: a client streams with the node that it is connected to; rpc.%s is for nodes", call.Spec.Name(), call.Dest.Kind)
@@ -211,17 +218,21 @@ func (c *Client) Open(ctx context.Context, call *rpc.Call) error {
 	req.Meta = transport.Meta{Partition: transport.NoPartition, User: pairsOf(call.Metadata)}
 	conn, err := c.peer.Conn(ctx)
 	if err != nil {
-		return asError(ctx, err)
+		return failedAt(ctx, call, err)
 	}
-	s, refusal, err := conn.Open(ctx, &req)
+	s, refused, err := conn.Open(ctx, &req)
 	if err != nil {
-		return asError(ctx, err)
+		return failedAt(ctx, call, err)
 	}
 	call.AnsweredBy(conn.Peer().Name)
-	if refusal != nil {
-		defer refusal.Release()
-		return errorOf(refusal)
+	if refused != nil {
+		defer refused.Release()
+		if !refused.Meta.Refused {
+			call.MarkReached()
+		}
+		return errorOf(refused)
 	}
+	call.MarkReached()
 	call.Stream = openedAt(s)
 	return nil
 }

@@ -25,7 +25,7 @@ func observeEnd(ctx context.Context, s *rawServer, told chan<- string) error {
 // streamDeadlines is what a deadline does, whoever gave it.
 func streamDeadlines() []streamCase {
 	const soon = 80 * time.Millisecond
-	const late = "DeadlineExceeded: no answer within the deadline"
+	const late = "DeadlineExceeded: the stream did not end within its deadline"
 	var all []streamCase
 	for name, how := range map[string]struct {
 		opts []rpc.MethodOption
@@ -84,7 +84,7 @@ func streamDeadlines() []streamCase {
 
 // streamCancels is what the end of either side does to the other.
 func streamCancels() []streamCase {
-	const canceled = "Canceled: the call was canceled"
+	const canceled = "Canceled: the stream was canceled"
 	const told = canceled + ", " + canceled + ", context canceled, context canceled"
 	return []streamCase{
 		{name: "the caller's context", serve: observeEnd, want: canceled + ", " + canceled + " | " + told, call: func(t *testing.T, open opener) string {

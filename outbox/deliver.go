@@ -65,7 +65,11 @@ func (b *Box) attempt(ctx context.Context, now, e *entry) (reply []byte, err *rp
 	call.SetMetadata(headerKey, h.text())
 	// Interceptors of the application run within.
 	if _, ierr := guarded(func() (any, error) { return nil, b.mesh.Invoke(ctx, &call) }); ierr != nil {
-		return nil, rpc.AsError(ierr)
+		e := rpc.AsError(ierr)
+		if e.Code == rpc.FailedPrecondition && rpc.NotExecuted(e) { // this node is yet to start
+			e = rpc.Errorf(rpc.Unavailable, "%s", e.Message).MarkNotExecuted(true)
+		}
+		return nil, e
 	}
 	if p, ok := call.Reply.(*[]byte); ok && p != nil {
 		reply = *p

@@ -217,7 +217,7 @@ func (a *app) call(ctx context.Context, req *node.ForwardRequest, timeout time.D
 	if req.All {
 		return a.printAnswers(answers)
 	}
-	if err := answerError(&answers[0]); err != nil {
+	if err := answers[0].Err(); err != nil {
 		return err
 	}
 	return a.printAnswer(readAnswer(&answers[0]))

@@ -55,14 +55,6 @@ func forward(ctx context.Context, c rpc.Caller, req *node.ForwardRequest, opts .
 	return reply.Answers, nil
 }
 
-// answerError is the error that an answer carries, or nil.
-func answerError(a *node.ForwardAnswer) error {
-	if a.Code == rpc.OK {
-		return nil
-	}
-	return &rpc.Error{Code: a.Code, Message: a.Message, Detail: a.Detail}
-}
-
 // echoKey calls Echo on the owner of key and gives the name of the node that
 // answered. The error also tells of an answer that is not right.
 func echoKey(ctx context.Context, c rpc.Caller, key string, opts ...rpc.CallOption) (string, error) {
@@ -82,7 +74,7 @@ func echoKey(ctx context.Context, c rpc.Caller, key string, opts ...rpc.CallOpti
 // checkEcho checks that an answer of Echo is the one of the node that it is
 // said to be from, and for this key.
 func checkEcho(a *node.ForwardAnswer, key string) error {
-	if err := answerError(a); err != nil {
+	if err := a.Err(); err != nil {
 		return err
 	}
 	var echo node.EchoReply

@@ -113,7 +113,7 @@ func explainAnswers(key string, answers []node.ForwardAnswer) *explanation {
 	for i := range answers {
 		answer := &answers[i]
 		var reply node.ExplainReply
-		err := answerError(answer)
+		err := answer.Err()
 		if err == nil {
 			err = rpc.Decode(answer.Body, &reply)
 		}

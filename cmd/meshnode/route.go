@@ -139,7 +139,7 @@ func routeOne(ctx context.Context, c rpc.Caller, f *routeFlags, key string) (str
 	if err != nil {
 		return "", err
 	}
-	return answers[0].Node, answerError(&answers[0])
+	return answers[0].Node, answers[0].Err()
 }
 
 // emptyMap is the msgpack of {}.

@@ -119,13 +119,13 @@ func TestErrorsArrive(t *testing.T) {
 	l.do["e.Panic"] = func(context.Context, *rpc.Call) ([]byte, error) { panic("an interceptor") }
 	c := l.connect()
 	for name, want := range map[string]map[string]any{
-		"e.Code":   {"code": "NotFound", "message": "", "detail": nil},
-		"e.Detail": {"code": "FailedPrecondition", "message": "not now", "detail": []byte{1, 2}},
-		"e.Plain":  {"code": "Internal", "message": "plain", "detail": nil},
-		"e.Latin":  {"code": "Internal", "message": "caf\uFFFD", "detail": nil},
-		"e.Long":   {"code": "Internal", "message": strings.Repeat("x", 8<<10), "detail": nil},
-		"e.Future": {"code": "Code(99)", "message": "new", "detail": nil},
-		"e.Panic":  {"code": "Internal", "message": "the call panicked; the log of node self has the stack", "detail": nil},
+		"e.Code":   {"code": "NotFound", "message": "", "detail": nil, "not_executed": false},
+		"e.Detail": {"code": "FailedPrecondition", "message": "not now", "detail": []byte{1, 2}, "not_executed": false},
+		"e.Plain":  {"code": "Internal", "message": "plain", "detail": nil, "not_executed": false},
+		"e.Latin":  {"code": "Internal", "message": "caf\uFFFD", "detail": nil, "not_executed": false},
+		"e.Long":   {"code": "Internal", "message": strings.Repeat("x", 8<<10-18) + "... (102400 bytes)", "detail": nil, "not_executed": false},
+		"e.Future": {"code": "Code(99)", "message": "new", "detail": nil, "not_executed": false},
+		"e.Panic":  {"code": "Internal", "message": "the call panicked; the log of node self has the stack", "detail": nil, "not_executed": false},
 	} {
 		if got := c.ask(7, name).Err; !reflect.DeepEqual(got, want) {
 			t.Errorf("%s: %.200v, want %.200v", name, got, want)

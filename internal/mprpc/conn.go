@@ -150,7 +150,7 @@ func (c *conn) take(msg []byte) error {
 		c.g.stats.add(overLimit)
 		c.g.stats.add(failures)
 		if !r.notify {
-			c.answer(r.id, reply{err: refused})
+			c.answer(r.id, reply{err: refused.MarkNotExecuted(true)})
 		}
 		return nil
 	}

@@ -46,20 +46,23 @@ func (r *reply) append(dst []byte, id uint64) []byte {
 	return append(dst, r.body...)
 }
 
-// appendError appends {"code": name, "message": text, "detail": bytes or nil}.
+// appendError appends {"code": name, "message": text, "detail": bytes or nil, "not_executed": bool}.
 func appendError(dst []byte, e *rpc.Error) []byte {
-	dst = wire.AppendMapHeader(dst, 3)
+	dst = wire.AppendMapHeader(dst, 4)
 	dst = wire.AppendStr(wire.AppendStr(dst, "code"), e.Code.String())
 	dst = wire.AppendStr(wire.AppendStr(dst, "message"), e.Message)
 	dst = wire.AppendStr(dst, "detail")
 	if e.Detail == nil {
-		return wire.AppendNil(dst)
+		dst = wire.AppendNil(dst)
+	} else {
+		dst = wire.AppendBin(dst, e.Detail)
 	}
-	return wire.AppendBin(dst, e.Detail)
+	return wire.AppendBool(wire.AppendStr(dst, "not_executed"), rpc.NotExecuted(e))
 }
 
 // presentable gives e with a text that every client can decode as a string.
 func presentable(e *rpc.Error) *rpc.Error {
 	text := e.Message[:min(len(e.Message), maxMessage)]
-	return &rpc.Error{Code: e.Code, Message: strings.ToValidUTF8(text, "\uFFFD"), Detail: e.Detail}
+	shown := &rpc.Error{Code: e.Code, Message: strings.ToValidUTF8(text, "\uFFFD"), Detail: e.Detail}
+	return shown.MarkNotExecuted(rpc.NotExecuted(e))
 }

@@ -2,8 +2,6 @@ package mprpc
 
 import (
 	"context"
-	"errors"
-	"fmt"
 
 	"github.com/meshnode/meshnode/rpc"
 )
@@ -23,22 +21,30 @@ type request struct {
 // when its client is gone: many close right after they have sent one.
 func (r *request) serve() {
 	defer r.c.end(r)
+	ctx := r.c.ctx
 	if r.notify {
-		r.invoke(r.c.g.ctx)
-		return
+		ctx = r.c.g.ctx
 	}
-	r.c.answer(r.id, r.invoke(r.c.ctx))
+	// This stands if an interceptor of this program ends the goroutine (runtime.Goexit).
+	answer := reply{err: rpc.Errorf(rpc.Internal, "the call was cut short on node %s", r.c.g.cfg.Self)}
+	defer func() {
+		if !r.notify {
+			r.c.answer(r.id, answer)
+		}
+	}()
+	answer = r.invoke(ctx)
 }
 
 // invoke makes the call that r asks for.
 func (r *request) invoke(ctx context.Context) reply {
 	g := r.c.g
 	p, err := g.plan(r.method, r.params)
-	if err == nil {
-		p.call.OneWay, p.call.For = r.notify, &r.c.who
-		err = g.call(ctx, &p.call)
-	}
 	if err != nil {
+		g.stats.add(failures)
+		return reply{err: rpc.AsError(err).MarkNotExecuted(true)}
+	}
+	p.call.OneWay, p.call.For = r.notify, &r.c.who
+	if err := g.call(ctx, &p.call); err != nil {
 		g.stats.add(failures)
 		return reply{err: rpc.AsError(err)}
 	}
@@ -49,13 +55,11 @@ func (r *request) invoke(ctx context.Context) reply {
 	return replyOf(*body, p.rawReply)
 }
 
-// call invokes. Interceptors of this program run in it, and their panic must
-// not be a stranger's to cause.
+// call invokes. A panic in it must not be a stranger's to cause.
 func (g *Gateway) call(ctx context.Context, call *rpc.Call) error {
 	_, err := rpc.Guard(func() (any, error) { return nil, g.cfg.Invoke(ctx, call) })
-	var p *rpc.PanicError
-	if errors.As(err, &p) {
-		g.log.Error().Str("panic", fmt.Sprint(p.Value)).Str("method", call.Spec.Name()).
+	if p, panicked := err.(*rpc.PanicError); panicked {
+		g.log.Error().Str("panic", p.Text()).Str("method", call.Spec.Name()).
 			Bytes("stack", p.Stack).Msg("a call panicked")
 		return rpc.Errorf(rpc.Internal, "the call panicked; the log of node %s has the stack", g.cfg.Self)
 	}
