@@ -113,8 +113,10 @@ func (n *Node) believes(in *transport.Incoming) bool {
 
 // caller is who makes the call by the knowledge of this node: itself, or whom it carries it for.
 func (o *outgoing) caller() rpc.Identity {
-	if who := o.call.For; who != nil {
-		return *who
+	if o.call.For != nil {
+		who := *o.call.For
+		who.Verified = who.Verified && o.n.cfg.TLS != nil // as another node would have it
+		return who
 	}
 	return o.n.identity()
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"maps"
+	"strings"
 	"sync"
 	"time"
 
@@ -124,6 +125,9 @@ func (n *Node) forward(ctx context.Context, req *ForwardRequest) (*ForwardReply,
 	if err != nil {
 		return unforwarded(err), nil
 	}
+	if err := req.checkMetadata(); err != nil {
+		return unforwarded(err), nil
+	}
 	call := rpc.Call{
 		Spec: spec, Dest: dest, Req: &req.Body, OneWay: req.OneWay, Metadata: req.Metadata,
 		Timeout: forwardTimeout(ctx), OwnerOnly: req.OwnerOnly,
@@ -141,6 +145,19 @@ func (n *Node) forward(ctx context.Context, req *ForwardRequest) (*ForwardReply,
 func unforwarded(err error) *ForwardReply {
 	e := rpc.AsError(err)
 	return &ForwardReply{Answers: []ForwardAnswer{{Code: e.Code, Message: e.Message, NotExecuted: true}}}
+}
+
+// ownMetadata begins the keys of metadata by which members tell each other things.
+const ownMetadata = "mesh-"
+
+// checkMetadata refuses metadata that are the mesh's own.
+func (r *ForwardRequest) checkMetadata() error {
+	for k := range r.Metadata {
+		if strings.HasPrefix(k, ownMetadata) {
+			return rpc.Errorf(rpc.InvalidArgument, "the metadata %.64q: what begins with %s is the mesh's own", k, ownMetadata)
+		}
+	}
+	return nil
 }
 
 // forwardTimeout leaves a forwarded call a little less time than its caller

@@ -22,6 +22,8 @@ func TestCaller(t *testing.T) {
 		if secure {
 			cli = rpc.Identity{Name: "cli", Verified: true}
 		}
+		guest := rpc.Identity{Name: "guest", Verified: true} // which nobody believes without TLS
+		believed := rpc.Identity{Name: "guest", Verified: secure}
 		keys := map[string]string{"a": keysOwned(l.a, 1, "a")[0], "b": keysOwned(l.a, 1, "b", "c")[0], "c": keysOwned(l.a, 1, "c", "b")[0]}
 		remote, here := keys["b"], keys["a"]
 		c := l.client(t, l.a, "")
@@ -102,6 +104,8 @@ func TestCaller(t *testing.T) {
 			{"spill", slow(l.a, whoSpills, rpc.Key(remote)), 2, a, "a", remote},
 			{"on behalf", call(l.a, who, rpc.Key(remote), rpc.OnBehalf(cli)), 1, cli, "a", remote},
 			{"on behalf, local", call(l.a, who, rpc.Key(here), rpc.OnBehalf(cli)), 1, cli, "a", here},
+			{"on behalf, of a gateway", call(l.a, who, rpc.Key(remote), rpc.OnBehalf(guest)), 1, believed, "a", remote},
+			{"on behalf, of a gateway, local", call(l.a, who, rpc.Key(here), rpc.OnBehalf(guest)), 1, believed, "a", here},
 			{"on behalf, gathered", func(id string) error {
 				return errOf(who.Gather(t.Context(), l.a, &whoRequest{ID: id}, rpc.OnBehalf(cli)))
 			}, 3, cli, "a", ""},

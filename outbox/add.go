@@ -46,6 +46,9 @@ func (b *Box) Add(ctx context.Context, call rpc.DurableCall) (string, error) {
 // KiB has other things in it.
 const maxMetadata = 48 << 10
 
+// maxCaller is the longest name, in bytes, of somebody for whom a call is taken.
+const maxCaller = 1 << 10
+
 // fit makes sure that a call can be made: what never can be is refused at once, to
 // whoever still can do something about it.
 func fit(call *rpc.DurableCall) error {
@@ -54,6 +57,12 @@ func fit(call *rpc.DurableCall) error {
 	}
 	if call.Key == "" {
 		return rpc.Errorf(rpc.InvalidArgument, "a durable call has a key, whose owner executes it")
+	}
+	if len(call.Key) > rpc.MaxKey {
+		return rpc.Errorf(rpc.InvalidArgument, "a key of %d bytes; want at most %d", len(call.Key), rpc.MaxKey)
+	}
+	if call.For != nil && len(call.For.Name) > maxCaller {
+		return rpc.Errorf(rpc.InvalidArgument, "the name of a caller has %d bytes; want at most %d", len(call.For.Name), maxCaller)
 	}
 	if len(call.ID) > rpc.MaxID {
 		return rpc.Errorf(rpc.InvalidArgument, "an id of %d bytes; want at most %d", len(call.ID), rpc.MaxID)
@@ -118,7 +127,7 @@ func (b *Box) write(e *entry, call *rpc.DurableCall) error {
 	}
 	r := callRecord{
 		seq: e.seq, enqueued: e.enqueued, expires: e.expires, hash: e.hash,
-		id: e.id, key: e.key, method: e.method, metadata: call.Metadata, body: call.Body,
+		id: e.id, key: e.key, method: e.method, caller: call.For, metadata: call.Metadata, body: call.Body,
 	}
 	data := r.append(make([]byte, 0, 64+len(e.id)+len(e.key)+len(e.method)+len(call.Body)))
 	b.writes.RLock()

@@ -58,6 +58,7 @@ func (b *Box) attempt(ctx context.Context, now, e *entry) (reply []byte, err *rp
 	call := rpc.Call{
 		Spec: spec, Dest: rpc.Dest{Kind: rpc.ToKey, Key: e.key}, Req: &r.body,
 		Timeout: min(b.cfg.Attempt, left), OwnerOnly: true, // a stand-in has no state
+		For: r.caller,
 	}
 	for k, v := range r.metadata {
 		call.SetMetadata(k, v)

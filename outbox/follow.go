@@ -74,6 +74,7 @@ func (b *Box) moveFollowing() (n int, err error) {
 func (b *Box) takeFollowing(r *callRecord) error {
 	_, err := b.Add(b.ctx, rpc.DurableCall{
 		ID: r.id, Method: r.method, Key: r.key, Body: r.body, Timeout: time.Duration(r.expires), Metadata: r.metadata,
+		For: r.caller,
 	})
 	if rpc.CodeOf(err) == rpc.FailedPrecondition || rpc.CodeOf(err) == rpc.InvalidArgument { // it will never be taken
 		b.cfg.Logger.Error().Err(err).Str("id", r.id).Msg("a call that a handler enqueued is refused, and dropped")

@@ -38,6 +38,9 @@ func headerOf(info *rpc.Info) (h header, durable bool, err error) {
 	if !ok {
 		return h, false, nil
 	}
+	if info.Peer == "" { // only nodes deliver; a client could pass for the call of another's id
+		return h, true, rpc.Errorf(rpc.PermissionDenied, "the metadata %s is the outbox's own: enqueue the call", headerKey)
+	}
 	d := reader{b: []byte(text)}
 	if v := d.take(1); v != nil && v[0] != headerVersion {
 		// Unimplemented, not InvalidArgument: an upgrade of this node may change it.

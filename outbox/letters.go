@@ -21,6 +21,7 @@ type Letter struct {
 	Attempts uint64    `json:"attempts"`          // since the box was opened; of calls that ended, in all of that run
 	Reason   string    `json:"reason,omitempty"`  // dead: why; pending: how the latest attempt failed, or what it waits for
 	Request  []byte    `json:"request,omitempty"` // encoded; Show alone gives it
+	Caller   string    `json:"caller,omitempty"`  // who enqueued it, for people; empty: the box's node; Show alone gives it
 	Reply    []byte    `json:"reply,omitempty"`   // encoded; Show alone gives it
 	// MayHaveRun says of a call that is pending or dead that an attempt may have
 	// executed it: nobody heard how it ended.
@@ -123,6 +124,9 @@ func (b *Box) Show(id string) (Letter, error) {
 		return l, err
 	}
 	l.Request = r.body
+	if r.caller != nil {
+		l.Caller = r.caller.String()
+	}
 	return l, nil
 }
 

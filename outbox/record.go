@@ -50,6 +50,7 @@ type callRecord struct {
 	id       string
 	key      string
 	method   string
+	caller   *rpc.Identity // who enqueued it; nil: the box's node
 	metadata rpc.Metadata
 	body     []byte
 }
@@ -60,6 +61,7 @@ func (r *callRecord) append(b []byte) []byte {
 	b = binary.AppendVarint(b, r.expires)
 	b = append(b, r.hash[:]...)
 	b = appendText(appendText(appendText(b, r.id), r.key), r.method)
+	b = appendCaller(b, r.caller)
 	b = binary.AppendUvarint(b, uint64(len(r.metadata)))
 	for _, k := range slices.Sorted(maps.Keys(r.metadata)) {
 		b = appendText(appendText(b, k), r.metadata[k])
@@ -73,6 +75,7 @@ func decodeCall(b []byte) (r callRecord, err error) {
 	r.seq, r.enqueued, r.expires = d.uint(), d.int(), d.int()
 	copy(r.hash[:], d.take(len(r.hash)))
 	r.id, r.key, r.method = d.text(), d.text(), d.text()
+	r.caller = d.caller()
 	for n := d.uint(); n > 0 && !d.bad; n-- {
 		if r.metadata == nil {
 			r.metadata = rpc.Metadata{}
@@ -82,6 +85,40 @@ func decodeCall(b []byte) (r callRecord, err error) {
 	}
 	r.body = d.b
 	return r, d.err("call")
+}
+
+// The bits of a caller in a record; 0: there is none.
+const (
+	callerGiven    = 1
+	callerMember   = 2
+	callerVerified = 4
+)
+
+func appendCaller(b []byte, who *rpc.Identity) []byte {
+	if who == nil {
+		return append(b, 0)
+	}
+	bits := byte(callerGiven)
+	if who.Member {
+		bits |= callerMember
+	}
+	if who.Verified {
+		bits |= callerVerified
+	}
+	return appendText(append(b, bits), who.Name)
+}
+
+// caller reads what appendCaller wrote.
+func (d *reader) caller() *rpc.Identity {
+	bits := d.take(1)
+	switch {
+	case d.bad || bits[0] == 0:
+		return nil
+	case bits[0]&callerGiven == 0:
+		d.bad = true
+		return nil
+	}
+	return &rpc.Identity{Name: d.text(), Member: bits[0]&callerMember != 0, Verified: bits[0]&callerVerified != 0}
 }
 
 // endRecord is how a call ended: done has a reply, dead a code and a message.

@@ -18,6 +18,9 @@ func drawCall(t *rapid.T) callRecord {
 		body: rapid.SliceOf(rapid.Byte()).Draw(t, "body"),
 	}
 	copy(r.hash[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "hash"))
+	if rapid.Bool().Draw(t, "for somebody") {
+		r.caller = &rpc.Identity{Name: rapid.String().Draw(t, "caller"), Member: rapid.Bool().Draw(t, "member"), Verified: rapid.Bool().Draw(t, "verified")}
+	}
 	if m := rapid.MapOf(rapid.String(), rapid.String()).Draw(t, "metadata"); len(m) > 0 {
 		r.metadata = rpc.Metadata(m)
 	}
@@ -63,6 +66,8 @@ func TestRecords(t *testing.T) {
 func FuzzRecords(f *testing.F) {
 	call := callRecord{seq: 3, enqueued: 1, expires: 2, id: "id", key: "k", method: "m", metadata: rpc.Metadata{"a": "b"}, body: []byte("body")}
 	f.Add(call.append(nil))
+	call.caller = &rpc.Identity{Name: "admin", Verified: true}
+	f.Add(call.append(nil))
 	f.Add((&endRecord{seq: 1, code: rpc.NotFound, message: "no", reply: []byte("x")}).append(nil))
 	f.Add([]byte{0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1})
 	f.Fuzz(func(t *testing.T, b []byte) {
@@ -87,7 +92,7 @@ func FuzzHeader(f *testing.F) {
 	f.Add("")
 	f.Add("\x02")
 	f.Fuzz(func(t *testing.T, text string) {
-		h, durable, err := headerOf(&rpc.Info{Metadata: rpc.Metadata{headerKey: text}})
+		h, durable, err := headerOf(&rpc.Info{Peer: "a", Metadata: rpc.Metadata{headerKey: text}})
 		if !durable {
 			t.Fatal("a header was not seen")
 		}
@@ -97,7 +102,7 @@ func FuzzHeader(f *testing.F) {
 			}
 			return
 		}
-		again, _, err := headerOf(&rpc.Info{Metadata: rpc.Metadata{headerKey: h.text()}})
+		again, _, err := headerOf(&rpc.Info{Peer: "a", Metadata: rpc.Metadata{headerKey: h.text()}})
 		if err != nil || again != h {
 			t.Errorf("%+v became %+v, %v", h, again, err)
 		}

@@ -84,10 +84,15 @@ const listLimit = 1000
 // serve registers the methods.
 func (b *Box) serve(r rpc.Registrar) {
 	EnqueueMethod.Handle(r, func(ctx context.Context, req *EnqueueRequest) (*EnqueueReply, error) {
-		id, err := b.Add(ctx, rpc.DurableCall{
+		call := rpc.DurableCall{
 			ID: req.ID, Method: req.Method, Key: req.Key, Body: req.Body, Metadata: req.Metadata,
 			Timeout: time.Duration(req.Timeout) * time.Millisecond,
-		})
+		}
+		if info, ok := rpc.InfoFrom(ctx); ok {
+			who := info.Caller
+			call.For = &who
+		}
+		id, err := b.Add(ctx, call)
 		return &EnqueueReply{ID: id}, err
 	})
 	AwaitMethod.Handle(r, func(ctx context.Context, req *AwaitRequest) (*AwaitReply, error) {

@@ -53,7 +53,8 @@ func (b *Box) execute(ctx context.Context, run func(*Tx) ([]byte, error)) (reply
 	if _, held := b.ledger.Holds(call.Partition); !held && b.keeper != nil {
 		b.keeper.waitHeld(ctx, call.Partition)
 	}
-	in := func(t *ledger.Tx) ([]byte, error) { return run(&Tx{tx: t, box: b, id: call.ID}) }
+	info, _ := rpc.InfoFrom(ctx)
+	in := func(t *ledger.Tx) ([]byte, error) { return run(&Tx{tx: t, box: b, info: info, id: call.ID}) }
 	if call.ID != "" {
 		reply, dup, err = b.ledger.Do(ctx, call, in)
 	} else {

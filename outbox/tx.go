@@ -19,6 +19,7 @@ import (
 type Tx struct {
 	tx    *ledger.Tx
 	box   *Box
+	info  *rpc.Info
 	id    string // of the call; empty: an ordinary one
 	calls int
 }
@@ -36,7 +37,15 @@ func (t *Tx) Bucket(name string) *Bucket { return t.tx.Bucket([]byte(name)) }
 // call.
 func (t *Tx) ID() string { return t.id }
 
-// Add implements rpc.Queue. Without an id of its own the call gets one made of the
+// Key is the key that the call was sent with: the transaction's state is that of its partition.
+func (t *Tx) Key() string { return t.info.Key() }
+
+// Caller is who makes the call: of a durable one whoever enqueued it, as the box that took it
+// knew him then, and not the node that delivers it. See rpc.Info.
+func (t *Tx) Caller() rpc.Identity { return t.info.Caller }
+
+// Add implements rpc.Queue. The call is the node's own, unless it is enqueued with
+// rpc.OnBehalf. Without an id of its own the call gets one made of the
 // id of the call that is served, so that it is the same if the handler runs again.
 func (t *Tx) Add(_ context.Context, call rpc.DurableCall) (string, error) {
 	t.calls++
@@ -48,7 +57,7 @@ func (t *Tx) Add(_ context.Context, call rpc.DurableCall) (string, error) {
 	}
 	r := callRecord{
 		hash: hashOf(call.Method, call.Key, call.Body), id: call.ID, key: call.Key, method: call.Method,
-		metadata: call.Metadata, body: call.Body, expires: int64(call.Timeout), // a duration here: the box gives the time
+		caller: call.For, metadata: call.Metadata, body: call.Body, expires: int64(call.Timeout), // a duration here: the box gives the time
 	}
 	return call.ID, t.tx.Later(kindCall, r.append(nil))
 }

@@ -17,6 +17,8 @@ type DurableCall struct {
 	// Timeout is how long it is tried. 0: as the queue has it.
 	Timeout  time.Duration
 	Metadata Metadata // sent along; the queue's from now on
+	// For is who the call is made for, and is not changed; nil: the queue's node. See OnBehalf.
+	For *Identity
 }
 
 // Outcome is how a durable call ended.
@@ -39,8 +41,8 @@ type Queue interface {
 
 // Enqueue hands req to a queue, to be executed by the owner of the key, and
 // returns the call's id once the queue has made it durable. The destination must
-// be a Key; of other options ID, Timeout (how long it is tried) and WithMetadata
-// count. A nil req stands for the zero Req.
+// be a Key; of other options ID, Timeout (how long it is tried), WithMetadata and
+// OnBehalf count. A nil req stands for the zero Req.
 func (m Method[Req, Reply]) Enqueue(ctx context.Context, q Queue, req *Req, opts ...CallOption) (id string, err error) {
 	call := Call{Spec: m.spec}
 	if err := call.apply(opts); err != nil {
@@ -55,6 +57,7 @@ func (m Method[Req, Reply]) Enqueue(ctx context.Context, q Queue, req *Req, opts
 	}
 	id, err = q.Add(ctx, DurableCall{
 		ID: call.ID, Method: m.spec.name, Key: call.Dest.Key, Body: body, Timeout: call.Timeout, Metadata: call.Metadata,
+		For: call.For,
 	})
 	if err != nil {
 		return "", AsError(err)
