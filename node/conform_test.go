@@ -62,11 +62,11 @@ func TestLocalCallsConform(t *testing.T) {
 			t.Run(variant+"/"+b.name, func(t *testing.T) {
 				c := &conform{t: t, n: nodes[1], opts: opts, name: fmt.Sprintf("conform.%s-%x", variant, b.name)}
 				observe := b.make(c)
-				remote := observe(nodes[0], rpc.Peer("b"))
-				if b.want != "" && remote != b.want {
-					t.Errorf("remote: %q, want %q", remote, b.want)
-				}
 				for path, to := range map[string]rpc.CallOption{"peer": rpc.Peer("b"), "key": rpc.Key(keysOf(nodes[1], "b", 1)[0])} {
+					remote := observe(nodes[0], to)
+					if b.want != "" && remote != b.want {
+						t.Errorf("remote by %s: %q, want %q", path, remote, b.want)
+					}
 					if local := observe(nodes[1], to); local != remote {
 						t.Errorf("local by %s: %q, remote %q", path, local, remote)
 					}

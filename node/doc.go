@@ -23,6 +23,10 @@
 // broke after the call was sent), idempotent methods are tried again and others
 // fail with Unavailable.
 //
+// Keys are dealt out among all members that serve, whatever methods they have: a method that is
+// called by key has to be registered on each of them. A member without it takes its service away
+// from itself by SetServiceServing, or is an Observer; else calls to its keys are Unimplemented.
+//
 // Gossip gives no mutual exclusion: while a partition of the network lasts,
 // both sides may serve one key, and for a moment around a change of members
 // two nodes may disagree. What is promised is that a node executes a keyed call

@@ -24,8 +24,10 @@ func (o *outgoing) toKey(ctx context.Context) error {
 		v := o.n.view.Load()
 		f, owner, err := o.step(ctx, v, &w)
 		switch f {
-		case done, missing:
+		case done:
 			return err
+		case missing:
+			return o.withServer(err)
 		case redirect:
 			o.last = err
 			// A hint to nobody we know, or to ourselves, leads nowhere.

@@ -45,7 +45,7 @@ func (o *outgoing) local(ctx context.Context, key info) (fate, error) {
 	h := n.handlers.find(call.Spec.Name())
 	switch {
 	case h == nil:
-		return missing, o.refusedHere(rpc.Errorf(rpc.Unimplemented, "node %s serves no method %q", n.cfg.Name, call.Spec.Name()))
+		return missing, o.refusedHere(rpc.Errorf(rpc.Unimplemented, "%s", n.whyUnserved(call.Spec.Name(), key)))
 	case h.Spec.Streams() != call.Spec.Streams():
 		return missing, o.refusedHere(rpc.Errorf(rpc.Unimplemented, "%s is %s", h.Spec.Name(), shapeOf(h.Spec)))
 	case h.Spec.Streams():

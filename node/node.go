@@ -62,6 +62,7 @@ type Node struct {
 	limiters limiters
 	budget   *budget.Budget // of retries and hedges
 	prover   prover
+	unserved unserved
 	self     *balance.Node    // this node's own load, for calls that may go to several
 	health   *health.Detector // of peers, by what calls meet
 	loads    atomic.Bool      // calls under way are counted by peer

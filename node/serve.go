@@ -24,8 +24,7 @@ func (n *Node) ServeCall(in *transport.Incoming) {
 		h = n.handlers.findBytes(in.Method)
 	}
 	if h == nil {
-		refusal := n.refusal(n.view.Load(), "node %s serves no method %.128q", n.cfg.Name, in.Method)
-		_ = in.Reply(uint64(rpc.Unimplemented), refusal, nil)
+		n.refuseUnserved(in)
 		return
 	}
 	if h.Spec.Streams() != (in.Stream() != nil) {

@@ -34,6 +34,7 @@ const (
 	HoldTimeouts                    // hooks that held calls up for longer than they may
 	Panics                          // handlers that panicked
 	BadBodies                       // requests that could not be expanded or decoded
+	KeyedUnserved                   // calls to keys of this node for methods that it does not serve
 	CallersRefused                  // calls whose sender was not believed for whom it carries them
 
 	IdentitiesProven  // members that proved by TLS who they are
@@ -47,7 +48,7 @@ func (c Counter) String() string {
 		"local_calls", "redirects", "not_owner_sent", "retries",
 		"failovers", "failovers_served", "relayed_calls", "relays", "spills", "spills_served",
 		"hedges", "hedges_won", "budget_exhausted", "shed", "suspicions",
-		"table_changes", "moved_partitions", "gained_partitions", "lost_partitions", "held_calls", "hold_timeouts", "panics", "bad_bodies", "callers_refused",
+		"table_changes", "moved_partitions", "gained_partitions", "lost_partitions", "held_calls", "hold_timeouts", "panics", "bad_bodies", "keyed_unserved", "callers_refused",
 		"identities_proven", "identities_refused",
 	}[c]
 }
