@@ -114,11 +114,11 @@ func (n *Node) shed(in *transport.Incoming, e *rpc.Error) {
 
 // writeAdmission writes the limits.
 func (n *Node) writeAdmission(w *metrics.Writer) {
-	w.Family("meshnode_admission_limit", "Calls of a service that may be served at a time.", metrics.KindGauge)
+	w.Family("meshnode_admission_limit", "Calls of a service that this node serves at most at a time, as adaptive admission has found it. A fall means that the service got slower.", metrics.KindGauge)
 	n.limiters.each(func(service string, l *admission.Limiter) { w.Gauge(float64(l.Limit()), "service", service) })
-	w.Family("meshnode_admission_inflight", "Calls of a service that are being served.", metrics.KindGauge)
+	w.Family("meshnode_admission_inflight", "Calls of a service that this node is serving now. At meshnode_admission_limit it is as busy as it can be.", metrics.KindGauge)
 	n.limiters.each(func(service string, l *admission.Limiter) { w.Gauge(float64(l.InFlight()), "service", service) })
-	w.Family("meshnode_admission_refused_total", "Calls refused because the limit was reached.", metrics.KindCounter)
+	w.Family("meshnode_admission_refused_total", "Calls of a service refused because meshnode_admission_limit was reached, by priority. A rise means overload.", metrics.KindCounter)
 	n.limiters.each(func(service string, l *admission.Limiter) {
 		for _, p := range []rpc.Priority{rpc.PriorityDefault, rpc.Critical, rpc.Sheddable} {
 			w.Counter(l.Refused(admission.Priority(p)), "service", service, "priority", p.String())

@@ -163,26 +163,26 @@ func (m *methodStats) eachMade(yield func(kind rpc.DestKind, code string, n uint
 func (n *Node) WriteMetrics(out io.Writer) error {
 	w := metrics.NewWriter(out)
 	all := n.methods.sorted()
-	w.Family("meshnode_calls_total", "Calls made, by method, code and kind of destination.", metrics.KindCounter)
+	w.Family("meshnode_calls_total", "Calls that this node made, by method, code and kind of destination; each once, however many attempts it took. A rise of codes other than OK means failures.", metrics.KindCounter)
 	for _, m := range all {
 		m.eachMade(func(kind rpc.DestKind, code string, count uint64) {
 			w.Counter(count, "method", m.name, "code", code, "destination", kind.String())
 		})
 	}
-	w.Family("meshnode_call_seconds", "How long calls took that were made, with all attempts.", metrics.KindHistogram)
+	w.Family("meshnode_call_seconds", "Seconds that calls took which this node made, from beginning to end with all attempts, by method. A rise means slow peers, retries or a slow network.", metrics.KindHistogram)
 	writeHistograms(w, all, func(m *methodStats) *metrics.Histogram { return &m.took })
-	w.Family("meshnode_served_total", "Calls served, by method and code.", metrics.KindCounter)
+	w.Family("meshnode_served_total", "Calls that handlers of this node served, by method and code. A rise of codes other than OK means handlers that fail.", metrics.KindCounter)
 	for _, m := range all {
 		m.served.each(func(code string, count uint64) { w.Counter(count, "method", m.name, "code", code) })
 	}
-	w.Family("meshnode_handler_seconds", "How long handlers ran that are not inline.", metrics.KindHistogram)
+	w.Family("meshnode_handler_seconds", "Seconds that handlers of this node ran, by method, but for inline ones. A rise means slow handlers.", metrics.KindHistogram)
 	writeHistograms(w, all, func(m *methodStats) *metrics.Histogram { return &m.running })
 	n.writePeers(w)
 	n.writeGauges(w)
 	n.writeAdmission(w)
-	counters := n.Stats()
+	counters, help := n.Stats(), CounterHelp()
 	for _, name := range slices.Sorted(maps.Keys(counters)) {
-		w.Family("meshnode_"+name+"_total", "See docs/operating.md.", metrics.KindCounter)
+		w.Family("meshnode_"+name+"_total", help[name], metrics.KindCounter)
 		w.Counter(counters[name])
 	}
 	return w.Flush()
@@ -200,7 +200,7 @@ func writeHistograms(w *metrics.Writer, all []*methodStats, of func(*methodStats
 // writePeers writes the attempts by peer.
 func (n *Node) writePeers(w *metrics.Writer) {
 	v := n.view.Load()
-	w.Family("meshnode_attempts_total", "Attempts at calls that reached a peer or failed to, by code.", metrics.KindCounter)
+	w.Family("meshnode_attempts_total", "Attempts at calls of this node, by peer and code. A rise of Unavailable means a peer that is down or out of reach.", metrics.KindCounter)
 	for _, name := range slices.Sorted(maps.Keys(v.peers)) {
 		v.peers[name].link.attempts.each(func(code string, count uint64) { w.Counter(count, "peer", name, "code", code) })
 	}
@@ -214,12 +214,12 @@ func (n *Node) writeGauges(w *metrics.Writer) {
 		name, help string
 		value      float64
 	}{
-		{"meshnode_members", "Live members.", float64(len(v.members.Members))},
-		{"meshnode_owners", "Members of the ownership table.", float64(v.table.Len())},
-		{"meshnode_owned_partitions", "Partitions that this node owns.", float64(len(v.table.Owned(n.cfg.Name)))},
-		{"meshnode_ready", "Whether the node routes and serves calls with a key.", oneIf(ready)},
-		{"meshnode_retry_budget", "Retries and hedges that the budget allows now.", n.budget.Left(n.since())},
-		{"meshnode_serving", "Calls of peers being served.", float64(n.endpoint.Serving())},
+		{"meshnode_members", "Members that this node takes for alive, itself included. A fall means members that left, crashed or are cut off.", float64(len(v.members.Members))},
+		{"meshnode_owners", "Members that own partitions by the table of this node. A value that differs between nodes for long means that they do not agree.", float64(v.table.Len())},
+		{"meshnode_owned_partitions", "Partitions that this node owns by its table. A change goes with members that join or leave.", float64(len(v.table.Owned(n.cfg.Name)))},
+		{"meshnode_ready", "1 if the node routes and serves calls with a key, 0 if it is still joining, leaving or cannot serve.", oneIf(ready)},
+		{"meshnode_retry_budget", "Retries and hedges that the budget allows now. A fall to 0 means that many calls fail.", n.budget.Left(n.since())},
+		{"meshnode_serving", "Calls of peers and clients that this node is serving now. A steady rise means handlers that hang or overload.", float64(n.endpoint.Serving())},
 	} {
 		w.Family(g.name, g.help, metrics.KindGauge)
 		w.Gauge(g.value)

@@ -141,10 +141,19 @@ const (
 	tlsCounterCount
 )
 
-// String is the counter's name in snake case, as metrics have it.
-func (c TLSCounter) String() string {
-	return [...]string{"tls_handshakes", "tls_handshakes_failed", "tls_reloads", "tls_reloads_failed"}[c]
+// tlsCounters are their names, and what they count and what a rise means.
+var tlsCounters = [tlsCounterCount]struct{ name, help string }{
+	TLSHandshakes:       {"tls_handshakes", "TLS handshakes that succeeded, both those of peers and our own. A rise is new connections."},
+	TLSHandshakesFailed: {"tls_handshakes_failed", "TLS handshakes that failed, both ways, and plain streams where TLS is required. A rise means wrong certificates or clients; the log says which."},
+	TLSReloads:          {"tls_reloads", "New credentials that were read from their files and taken. A rise is a certificate that was replaced."},
+	TLSReloadsFailed:    {"tls_reloads_failed", "New credentials that were no good, so that the old ones stay. Any rise wants a look before the old ones expire."},
 }
+
+// String is the counter's name in snake case, as metrics have it.
+func (c TLSCounter) String() string { return tlsCounters[c].name }
+
+// Help says in a sentence or two what is counted, and what a rise means.
+func (c TLSCounter) Help() string { return tlsCounters[c].help }
 
 func (t *TLS) count(c TLSCounter) { t.counts[c].Add(1) }
 
