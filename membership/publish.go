@@ -61,6 +61,10 @@ func (c *Cluster) flush(ctx context.Context) error {
 	}
 }
 
+// Sync returns when what this node has heard of the members so far is in Snapshot;
+// OnChange may yet be on its way. Errors: ErrNotRunning, and that of ctx.
+func (c *Cluster) Sync(ctx context.Context) error { return c.flush(ctx) }
+
 func (c *Cluster) publishLoop() {
 	for {
 		var waiting []chan<- struct{}

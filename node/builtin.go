@@ -77,9 +77,12 @@ type (
 		Boot        uint64  `json:"boot"`
 		AgeSeconds  float64 `json:"age_s"` // since its process started
 		// Identity is, with TLS, whether the asked node knows the member to be
-		// who it says: proven, pending or refused. Only who is proven owns
-		// keys.
+		// who it says: proven, pending, refused or expired (its certificate is good
+		// no more). Only who is proven owns keys. Of the asked node itself it is
+		// empty or expired.
 		Identity string `json:"identity,omitempty"`
+		// Doubt says why the member is not proven.
+		Doubt string `json:"doubt,omitempty"`
 	}
 	// OwnerRequest asks for the owners of keys.
 	OwnerRequest struct {
@@ -161,7 +164,10 @@ func (n *Node) listMembers(ctx context.Context, _ *MembersRequest) (*MembersRepl
 			AgeSeconds: time.Since(membership.BootTime(m.Boot)).Seconds(),
 		}
 		if p := v.peers[m.Name]; p != nil && n.cfg.TLS != nil && p.boot == m.Boot {
-			one.Identity = p.proof.String()
+			one.Identity, one.Doubt = p.proof.String(), p.doubt
+		}
+		if own := n.prover.own.Load(); own != nil && m.Name == n.cfg.Name {
+			one.Identity, one.Doubt = lapsed.String(), (*own).Error()
 		}
 		if m.Health == membership.HealthAlive || m.Health == membership.HealthSuspect {
 			one.Serving, one.Share = m.State.String(), shares[m.Name]

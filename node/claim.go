@@ -67,7 +67,8 @@ type claimAnswer struct {
 
 // claim answers a node that has gained partitions.
 func (n *Node) claim(ctx context.Context, req *ClaimRequest) (*ClaimReply, error) {
-	if about, ok := rpc.InfoFrom(ctx); !ok || about.Peer != req.Node {
+	// A caller whose news has not come yet learns only that it is to ask again.
+	if about, ok := rpc.InfoFrom(ctx); !ok || about.Peer != req.Node || about.Caller.Name != req.Node {
 		return nil, rpc.Errorf(rpc.PermissionDenied, "%s is for members, about themselves", Claim.Name())
 	}
 	h := &n.handover

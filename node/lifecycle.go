@@ -181,6 +181,9 @@ func (n *Node) openLocked(ctx context.Context) error {
 		}
 	})
 	n.tasks.Go(func() { n.watch(cluster.Failed()) })
+	if n.cfg.TLS != nil {
+		n.tasks.Go(n.watchCertificates)
+	}
 	if n.cfg.Remember != nil {
 		n.tasks.Go(func() { n.rememberPeers(n.ctx) })
 	}
@@ -243,13 +246,17 @@ func (n *Node) join(ctx context.Context) error {
 	if err := n.waitView(ctx, enough); err != nil {
 		return fmt.Errorf("node %s: %s: %w", n.cfg.Name, n.why(n.view.Load()), err)
 	}
+	// Who says that it serves is sent calls, and must know who else serves.
+	if err := n.waitProofs(ctx, cluster); err != nil {
+		return fmt.Errorf("node %s: %s: %w", n.cfg.Name, n.why(n.view.Load()), err)
+	}
 	if err := n.announce(cluster); err != nil {
 		return err
 	}
 	// Who is seen first may not serve yet; a table without the rest would give
 	// their keys to the few.
 	complete := func(v *view) bool {
-		return n.placed(v) && v.pending() == ""
+		return n.placed(v) && (v.pending() == "" || n.prover.late.Load())
 	}
 	if err := n.waitView(ctx, complete); err != nil {
 		return fmt.Errorf("node %s: %s: %w", n.cfg.Name, n.why(n.view.Load()), err)
@@ -294,6 +301,8 @@ func (n *Node) why(v *view) string {
 		return n.looksFor()
 	case len(v.members.Members) < n.cfg.Expect:
 		return fmt.Sprintf("it sees %d of the %d members that it expects", len(v.members.Members), n.cfg.Expect)
+	case !n.certified():
+		return fmt.Sprintf("its own certificate is good no more: %v", *n.prover.own.Load())
 	case v.pending() != "":
 		return fmt.Sprintf("it has yet to prove the identity of %s", v.pending())
 	case v.table.Len() == 0:

@@ -224,6 +224,11 @@ func (n *Node) writeGauges(w *metrics.Writer) {
 		w.Family(g.name, g.help, metrics.KindGauge)
 		w.Gauge(g.value)
 	}
+	if n.cfg.TLS != nil {
+		left := time.Until(n.cfg.TLS.Own().Certificate.Leaf.NotAfter)
+		w.Family("meshnode_certificate_left_seconds", "Until this node's certificate expires; negative: it has.", metrics.KindGauge)
+		w.Gauge(left.Seconds())
+	}
 }
 
 func oneIf(b bool) float64 {

@@ -1,19 +1,21 @@
 package node
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/meshnode/meshnode/membership"
 	"github.com/meshnode/meshnode/transport"
 )
 
-// ErrIdentity tells that a member of the gossip did not prove to be who it
-// says. It owns no keys for as long.
+// ErrIdentity says that a member of the gossip did not prove to be who it says, or
+// does so no more. It owns no keys for as long.
 var ErrIdentity = errors.New("node: a member did not prove its identity")
 
 // proof is what this node knows about the identity of a member. Who has the
@@ -24,11 +26,12 @@ type proof uint8
 const (
 	unproven proof = iota // asked for; no answer yet
 	doubted               // it could not, so far; it is asked again
-	proven                // for good: another life of the name is another peer
+	proven                // as long as its certificate is good; another life of the name is another peer
+	lapsed                // it was proven by a certificate that is good no more; it is asked again
 )
 
-// String is the proof as members lists it.
-func (p proof) String() string { return [...]string{"pending", "refused", "proven"}[p] }
+// String returns the proof as members lists it.
+func (p proof) String() string { return [...]string{"pending", "refused", "proven", "expired"}[p] }
 
 const (
 	maxProofs     = 8 // asked for at once for the first time, and again
@@ -46,7 +49,9 @@ const (
 type prover struct {
 	first, again chan struct{} // slots: who fails again and again holds up nobody who is new
 
-	wait time.Duration // for a sender to become known; see awaitMember
+	late atomic.Bool           // a node that joins waits for proofs no longer
+	own  atomic.Pointer[error] // why this node's own certificate is no good; nil: it is good
+	wait time.Duration         // for a sender to become known; see awaitMember
 
 	mu       sync.Mutex
 	found    []finding
@@ -57,6 +62,8 @@ type prover struct {
 type finding struct {
 	peer  *transport.Peer
 	proof proof
+	chain []*x509.Certificate // that it is proven by, or is proven by no more
+	err   error               // if it is not proven
 }
 
 func (p *prover) init() {
@@ -87,12 +94,12 @@ func (n *Node) prove(p *transport.Peer, boot uint64) {
 	random := rand.New(rand.NewPCG(n.cfg.RandSeed, boot))
 	slots := n.prover.first
 	for failures := 0; ; {
-		err := n.ask(slots, p, boot)
+		chain, err := n.ask(slots, p, boot)
 		slots = n.prover.again
 		switch {
 		case err == nil:
 			n.stats.add(IdentitiesProven)
-			n.found(finding{p, proven})
+			n.found(finding{peer: p, proof: proven, chain: chain})
 			return
 		case errors.Is(err, transport.ErrClosed) || n.ctx.Err() != nil:
 			return
@@ -104,7 +111,7 @@ func (n *Node) prove(p *transport.Peer, boot uint64) {
 					Int("tries", failures).Msg("member is not routed to")
 			}
 			if failures == doubts || failures < doubts && isRefusal(err) {
-				n.found(finding{p, doubted})
+				n.found(finding{peer: p, proof: doubted, err: err})
 			}
 		}
 		wait := min(minProofRetry<<min(failures, 16), maxProofRetry)
@@ -118,23 +125,29 @@ func (n *Node) prove(p *transport.Peer, boot uint64) {
 	}
 }
 
-// ask makes sure of a connection to the peer, which TLS gives only to the node
+// ask makes sure of a connection to the peer, which TLS makes only to the node
 // of its name, and that it is the very process that gossip tells of.
-func (n *Node) ask(slots chan struct{}, p *transport.Peer, boot uint64) error {
+// It returns the certificates that it showed.
+func (n *Node) ask(slots chan struct{}, p *transport.Peer, boot uint64) ([]*x509.Certificate, error) {
 	select {
 	case slots <- struct{}{}:
 		defer func() { <-slots }()
 	case <-n.ctx.Done():
-		return n.ctx.Err()
+		return nil, n.ctx.Err()
 	}
 	conn, err := p.Conn(n.ctx)
 	if err != nil {
-		return cause(err)
+		return nil, cause(err)
 	}
+	return shown(conn, boot)
+}
+
+// shown returns the certificates of a connection to the process of a boot id.
+func shown(conn *transport.Conn, boot uint64) ([]*x509.Certificate, error) {
 	if got := conn.Peer().Boot; got != boot {
-		return fmt.Errorf("%w: boot id %x answers, not %x", transport.ErrWrongPeer, got, boot)
+		return nil, fmt.Errorf("%w: boot id %x answers, not %x", transport.ErrWrongPeer, got, boot)
 	}
-	return nil
+	return conn.Certificates(), nil
 }
 
 // isRefusal tells whether err says that somebody else is there, rather than
@@ -177,9 +190,15 @@ func (n *Node) applyProofs(batch []finding) {
 	peers := maps.Clone(old.peers)
 	changed := false
 	for _, f := range batch {
-		if p := peers[f.peer.Name()]; p != nil && p.Peer == f.peer && p.proof != f.proof {
+		if p := peers[f.peer.Name()]; p != nil && p.Peer == f.peer {
+			if f.proof == lapsed && !n.lapses(p, f) {
+				continue
+			}
 			next := *p
-			next.proof = f.proof
+			next.proof, next.chain, next.doubt = f.proof, f.chain, ""
+			if f.err != nil {
+				next.doubt = f.err.Error()
+			}
 			peers[f.peer.Name()] = &next
 			changed = true
 		}

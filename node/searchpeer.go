@@ -28,13 +28,14 @@ type termedAnswer struct {
 	term uint64
 }
 
-var errUnproven = errors.New("node: the member has yet to prove its identity")
+// errStranger says that the one or the other has yet to learn who is at the other end.
+var errStranger = errors.New("node: not known as a member yet")
 
 // ask asks one peer.
 func (s *search) ask(name string, about []*wanted, take bool) *claimAnswers {
 	a := &claimAnswers{peer: name, took: take, by: make(map[uint32]termedAnswer, len(about))}
-	if p := s.n.view.Load().peers[name]; p != nil && p.proof != proven {
-		a.err = errUnproven
+	if p := s.n.view.Load().peers[name]; p != nil && p.proof != proven && p.proof != lapsed {
+		a.err = errStranger
 		return a
 	}
 	for batch := range slices.Chunk(about, claimBatch) {
@@ -43,7 +44,12 @@ func (s *search) ask(name string, about []*wanted, take bool) *claimAnswers {
 			req.Partitions[i] = w.partition
 		}
 		reply, err := Claim.Call(s.n.ctx, s.n, req, rpc.Peer(name), rpc.Timeout(claimTimeout))
-		if err != nil {
+		switch rpc.CodeOf(err) {
+		case rpc.OK:
+		case rpc.PermissionDenied, rpc.Unauthenticated: // an interceptor that takes this node for no member yet
+			a.err = errStranger
+			return a
+		default:
 			a.err = err
 			return a
 		}
@@ -70,7 +76,7 @@ func (s *search) heard(ws []*wanted, a *claimAnswers) (progress bool) {
 	for _, w := range ws {
 		answer, ok := a.by[w.partition]
 		switch {
-		case errors.Is(a.err, errUnproven):
+		case errors.Is(a.err, errStranger):
 			continue
 		case !ok:
 			if a.err != nil && w.via.taken && w.via.node.name == a.peer {
@@ -97,7 +103,7 @@ func (s *search) heard(ws []*wanted, a *claimAnswers) (progress bool) {
 // note remembers peers that cannot help.
 func (s *search) note(a *claimAnswers) {
 	switch {
-	case errors.Is(a.err, errUnproven):
+	case errors.Is(a.err, errStranger):
 	case a.err != nil:
 		s.silent[a.peer] = true
 		s.n.log.Debug().Err(a.err).Str("member", a.peer).Msg("a member does not say what it served: it is passed by")

@@ -123,7 +123,8 @@ func (c *servedContext) about() *rpc.Info { return &c.Info }
 // admit decides whether this node serves a call, by who carries it for whom and by its key. If
 // not, it has answered it.
 func (n *Node) admit(in *transport.Incoming, h *handler) (info, bool) {
-	if in.Meta.Caller != 0 || len(n.cfg.Server) > 0 {
+	// A claim may come from a member whose news has not, and is asked again.
+	if (in.Meta.Caller != 0 || len(n.cfg.Server) > 0) && h.Spec != Claim.Spec() {
 		n.awaitMember(in)
 	}
 	if in.Meta.Caller != 0 && !n.believes(in) {

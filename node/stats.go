@@ -42,6 +42,7 @@ const (
 
 	IdentitiesProven  // members that proved by TLS who they are
 	IdentitiesRefused // tries at which a member did not
+	IdentitiesLapsed  // members whose certificate has expired, or is trusted no more
 	counterCount
 )
 
@@ -74,6 +75,7 @@ var counters = [counterCount]struct{ name, help string }{
 	CallersRefused:    {"callers_refused", "Calls whose sender was not believed for whom it carries them. Any rise means a member that is not proven, or a liar."},
 	IdentitiesProven:  {"identities_proven", "Members that proved by their certificate who they are. A rise goes with members that join or restart."},
 	IdentitiesRefused: {"identities_refused", "Tries at which a member did not prove who it is. A rise means wrong or expired certificates; the log names the member."},
+	IdentitiesLapsed:  {"identities_lapsed", "Members that were proven and are no more: their certificate has expired, or its CA is not trusted any more. Any rise means a certificate to replace; the log names the member."},
 }
 
 // String is the counter's name in snake case, as metrics have it.

@@ -228,6 +228,8 @@ func TestJoiningWaitsForProofs(t *testing.T) {
 	gate := &gated{Network: transport.System(), addr: nodes[1].Addr().String(), open: make(chan struct{})}
 	cfg.Network = gate
 	b := l.build(cfg)
+	changes := make(chan OwnershipChange, 10)
+	b.OnOwnership(func(c OwnershipChange) { changes <- c })
 	ended := make(chan error, 1)
 	go func() { ended <- b.Start(t.Context()) }()
 	eventually(t, "b to wait for the proof of c", func() error {
@@ -235,13 +237,26 @@ func TestJoiningWaitsForProofs(t *testing.T) {
 		if ready || !strings.Contains(why, "identity of c") {
 			return fmt.Errorf("ready %v: %s", ready, why)
 		}
+		if p := b.view.Load().peers["a"]; p == nil || p.proof != proven {
+			return errors.New("a is not proven")
+		}
 		return nil
 	})
+	// It makes no table of a alone, and nobody is told that it serves.
+	if table := b.Table(); table.Len() != 0 {
+		t.Errorf("b has a table of %v", table.Members())
+	}
+	if m, seen := nodes[0].Members().Find("b"); seen && m.State != membership.StateJoining {
+		t.Errorf("b is seen as %v", m.State)
+	}
 	close(gate.open)
 	if err := await(t, "the end of Start", ended); err != nil {
 		t.Fatal(err)
 	}
 	agree(t, append(nodes, b)...)
+	if c := await(t, "a change", changes); c.New.Len() != 3 || len(c.Gained) == 0 {
+		t.Errorf("the first change of b is to a table of %d, with %d gains", c.New.Len(), len(c.Gained))
+	}
 }
 
 // What cannot work is refused before anything begins.

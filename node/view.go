@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/x509"
 	"maps"
 	"net/netip"
 	"slices"
@@ -37,6 +38,8 @@ type peer struct {
 	boot  uint64
 	state membership.State
 	proof proof
+	chain []*x509.Certificate // that it is proven by
+	doubt string              // why it is not proven; empty: it was not asked yet
 	link  *link
 	load  *balance.Node // for calls that may go to several
 }
@@ -65,9 +68,10 @@ func (n *Node) onMembers(s *membership.Snapshot) {
 func (n *Node) replaceLocked(old *view, s *membership.Snapshot, peers map[string]*peer) {
 	next := &view{
 		table: old.table, members: s, peers: peers, serving: old.serving,
-		ready: old.ready, joined: old.joined, changed: make(chan struct{}), down: downs(s.Members),
+		ready: old.joined, joined: old.joined, changed: make(chan struct{}), down: downs(s.Members),
 	}
-	if owners := n.servingMembers(next); !slices.Equal(owners, old.owners()) && !n.staleOnPurpose(old, len(owners)) {
+	next.ready = next.ready && n.certified()
+	if owners := n.servingMembers(next); !n.halfProven(next) && !slices.Equal(owners, old.owners()) && !n.staleOnPurpose(old, len(owners)) {
 		table, err := n.cfg.Sim.With(old.table, owners)
 		if err != nil {
 			n.log.Error().Err(err).Msg("ownership table cannot be built; the old one stays")
@@ -104,7 +108,7 @@ func (n *Node) setReady() {
 	defer n.viewMu.Unlock()
 	old := n.view.Load()
 	next := *old
-	next.ready, next.joined, next.changed = true, true, make(chan struct{})
+	next.ready, next.joined, next.changed = n.certified(), true, make(chan struct{})
 	next.held = n.holdLocked(old, &next)
 	n.view.Store(&next)
 	close(old.changed)
@@ -117,12 +121,12 @@ func (n *Node) setReady() {
 func (v *view) owners() []router.Member { return v.table.Members() }
 
 // servingMembers gives the members that own partitions: those who say that they
-// serve and, with TLS, have proved who they are. Suspects stay: a suspicion is
+// serve and, with TLS, are proven to be who they are. Suspects stay: a suspicion is
 // no fact.
 func (n *Node) servingMembers(v *view) []router.Member {
 	owners := make([]router.Member, 0, len(v.members.Members))
 	for _, m := range v.members.Members {
-		if m.State == membership.StateServing && (m.Name == n.cfg.Name || v.peers[m.Name].proof == proven) {
+		if m.State == membership.StateServing && n.isProven(v, m.Name) {
 			owners = append(owners, router.Member{Name: m.Name, Zone: m.Zone, Weight: m.Weight})
 		}
 	}
@@ -173,7 +177,9 @@ func eachChange(old, next []membership.Member, tell func(was, now *membership.Me
 func (n *Node) peerOf(m *membership.Member, old *peer) *peer {
 	addr := m.Addr.String()
 	if old != nil && old.boot == m.Boot && old.Addr() == addr {
-		return &peer{Peer: old.Peer, boot: m.Boot, state: m.State, proof: old.proof, link: old.link, load: loadOf(old.load, m)}
+		next := *old
+		next.state, next.load = m.State, loadOf(old.load, m)
+		return &next
 	}
 	p := &peer{
 		Peer: n.endpoint.Peer(m.Name, addr), boot: m.Boot, state: m.State,

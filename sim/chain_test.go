@@ -178,7 +178,7 @@ func TestGainsComeFromWhoServedLast(t *testing.T) {
 						t.Error(f)
 					}
 				}
-				if len(all.faults) > 0 || all.gains < 1000 || all.other > all.gains/100 {
+				if len(all.faults) > 0 || all.gains < 1000 || all.other > all.gains/50 {
 					t.Errorf("%d of %d gains are wrong; %d name another node that has ended", len(all.faults), all.gains, all.other)
 				}
 			})

@@ -32,6 +32,7 @@ type program struct {
 
 	mu       sync.Mutex
 	sessions map[uint32][]session // by partition
+	fresh    int                  // gains of which nobody was said to have had them
 	failed   []string
 }
 
@@ -66,6 +67,11 @@ func (p *program) take(_ context.Context, req *takeRequest) (*takeReply, error) 
 func (p *program) changed(c node.OwnershipChange) {
 	from := make(map[string][]uint32)
 	for _, g := range c.Gained {
+		if g.Fate == node.FateNew {
+			p.mu.Lock()
+			p.fresh++
+			p.mu.Unlock()
+		}
 		if g.From != "" && g.From != p.n.Name() {
 			from[g.From] = append(from[g.From], g.Partition)
 		}
@@ -99,7 +105,12 @@ func (p *program) has(key string, part uint32) bool {
 // Sessions that a program moves by its hook are all there after nodes have joined and
 // left two at a time.
 func TestSessionsMoveWithTheirPartitions(t *testing.T) {
-	const sessions = 300
+	t.Run("plain", func(t *testing.T) { moveSessions(t, func(*sim.Config) {}) })
+	t.Run("tls", func(t *testing.T) { moveSessions(t, func(cfg *sim.Config) { secured(t, cfg, nil) }) })
+}
+
+func moveSessions(t *testing.T, edit func(*sim.Config)) {
+	const sessions, rounds = 300, 3
 	var mu sync.Mutex
 	programs := make(map[int]*program)
 	cfg := sim.Config{
@@ -110,6 +121,7 @@ func TestSessionsMoveWithTheirPartitions(t *testing.T) {
 			programs[i] = newProgram(n)
 		},
 	}
+	edit(&cfg)
 	sim.Test(t, cfg, func(t *testing.T, c *sim.Cluster) {
 		for i := range sessions {
 			s := session{Key: fmt.Sprintf("key-%d", i), Value: "v"}
@@ -137,7 +149,7 @@ func TestSessionsMoveWithTheirPartitions(t *testing.T) {
 				t.Errorf("%d of %d sessions are missing after %s", missing, sessions, after)
 			}
 		}
-		for round := range 4 {
+		for round := range rounds {
 			for range 2 {
 				if _, err := c.Add(); err != nil {
 					t.Fatal(err)
@@ -145,7 +157,7 @@ func TestSessionsMoveWithTheirPartitions(t *testing.T) {
 			}
 			check(fmt.Sprintf("double join %d", round))
 		}
-		for round := range 4 {
+		for round := range rounds {
 			var both sync.WaitGroup
 			for i := range 2 {
 				both.Go(func() {
@@ -159,7 +171,10 @@ func TestSessionsMoveWithTheirPartitions(t *testing.T) {
 		}
 		mu.Lock()
 		defer mu.Unlock()
-		for _, p := range programs {
+		for i, p := range programs {
+			if i > 0 && p.fresh > 0 {
+				t.Errorf("%s was told of %d partitions that nobody had had", p.n.Name(), p.fresh)
+			}
 			for _, f := range p.failed {
 				t.Error(f)
 			}

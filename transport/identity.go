@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -76,6 +77,15 @@ func CertificateName(nc net.Conn) (name string, verified bool) {
 		return "", false
 	}
 	return certs.Subject(s.ConnectionState().PeerCertificates[0]), true
+}
+
+// Certificates returns what the peer has proved its name with, its own certificate
+// first; nil without TLS. They are not to be changed.
+func (c *Conn) Certificates() []*x509.Certificate {
+	if s, ok := c.nc.(*tlsStream); ok {
+		return s.ConnectionState().PeerCertificates
+	}
+	return nil
 }
 
 // Refused counts and logs a stream that the port refused. It is what

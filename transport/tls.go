@@ -275,3 +275,29 @@ func verifyChain(leaf *x509.Certificate, roots, between *x509.CertPool, use x509
 	_, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{use}})
 	return chainError(err)
 }
+
+// Verify returns nil if the certificates that a node has proved its name with
+// (Conn.Certificates) would be taken now, with the CAs that are trusted now, and
+// else why not, as a handshake would: ErrCertificateExpired, ErrUnknownCA and so on.
+// None at all are taken.
+func (t *TLS) Verify(chain []*x509.Certificate) error {
+	if len(chain) == 0 {
+		return nil
+	}
+	between := x509.NewCertPool()
+	for _, c := range chain[1:] {
+		between.AddCert(c)
+	}
+	return verifyChain(chain[0], t.current().creds.CAs, between, x509.ExtKeyUsageServerAuth)
+}
+
+// Own returns the credentials that handshakes use from now on. It looks whether there
+// are new ones as a handshake does.
+func (t *TLS) Own() *Credentials { return t.current().creds }
+
+// Valid returns nil if peers that trust the same CAs take this process's certificate
+// now, and else why not. It looks whether there is a new one as a handshake does.
+func (t *TLS) Valid() error {
+	creds := t.current().creds
+	return verifyChain(creds.Certificate.Leaf, creds.CAs, intermediates(&creds.Certificate), x509.ExtKeyUsageAny)
+}
