@@ -23,6 +23,7 @@ type (
 var (
 	putSession  = rpc.NewMethod[session, session]("handover.Put")
 	takeSession = rpc.NewMethod[takeRequest, takeReply]("handover.Take")
+	watchNode   = rpc.NewStream[session, session]("handover.Watch")
 )
 
 // program keeps sessions in memory and moves them by its ownership hook, as
@@ -177,6 +178,49 @@ func moveSessions(t *testing.T, edit func(*sim.Config)) {
 			}
 			for _, f := range p.failed {
 				t.Error(f)
+			}
+		}
+		clear(programs)
+	})
+}
+
+// A node that leaves with a stream open hands its sessions over before its time to
+// drain is up.
+func TestSessionsMoveDespiteAStream(t *testing.T) {
+	var mu sync.Mutex
+	programs := make(map[int]*program)
+	cfg := sim.Config{
+		Profile: membership.Local, Table: router.Params{Partitions: 1 << 8},
+		Setup: func(i int, n *node.Node) {
+			watchNode.Handle(n, func(ctx context.Context, _ *rpc.ServerStream[session, session]) error {
+				<-ctx.Done()
+				return ctx.Err()
+			})
+			mu.Lock()
+			defer mu.Unlock()
+			programs[i] = newProgram(n)
+		},
+	}
+	sim.Test(t, cfg, func(t *testing.T, c *sim.Cluster) {
+		open, err := watchNode.Open(t.Context(), c.Node(0), rpc.Peer("n002"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer open.Close()
+		for i := range 100 {
+			s := session{Key: fmt.Sprintf("key-%d", i)}
+			if _, err := putSession.Call(t.Context(), c.Node(0), &s, rpc.Key(s.Key)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_ = c.Stop(2) // the stream outlives the time to drain
+		mu.Lock()
+		defer mu.Unlock()
+		for i := range 100 {
+			key := fmt.Sprintf("key-%d", i)
+			part, owner := c.Node(0).Table().Lookup(key)
+			if at := map[string]int{"n000": 0, "n001": 1}[owner]; !programs[at].has(key, part) {
+				t.Errorf("%s is not on %s", key, owner)
 			}
 		}
 		clear(programs)
