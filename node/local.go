@@ -90,11 +90,8 @@ func (o *outgoing) serveHere(ctx context.Context, c *localCall) error {
 		defer c.call.End(context.Canceled)
 		c.serve(n)
 	}()
-	switch {
-	case o.call.OneWay:
+	if o.call.OneWay {
 		return nil
-	case c.h.Spec.Inline(): // it never blocks, so nobody watches the deadline
-		return o.localReply(<-c.answer)
 	}
 	return o.await(ctx, c)
 }
