@@ -250,10 +250,11 @@ func changeText(c *node.TableChange) string {
 // whoChanged names the members that a change is about.
 func whoChanged(c *node.TableChange) string {
 	var parts []string
+	left := slices.DeleteFunc(slices.Clone(c.Left), func(name string) bool { return slices.Contains(c.Crashed, name) })
 	for _, p := range []struct {
 		what  string
 		names []string
-	}{{"joined", c.Joined}, {"left", c.Left}, {"changed", c.Changed}} {
+	}{{"joined", c.Joined}, {"left", left}, {"crashed", c.Crashed}, {"changed", c.Changed}} {
 		if len(p.names) > 0 {
 			const most = 3
 			text := strings.Join(p.names[:min(len(p.names), most)], ", ")
