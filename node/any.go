@@ -33,7 +33,7 @@ func (o *outgoing) toAny(ctx context.Context) error {
 		case f == missing:
 			lacking = err
 		case f == ambiguous:
-			if err := o.mayRepeat(err); err != nil {
+			if err := o.mayRepeat(ctx, err); err != nil {
 				return err
 			}
 			o.last = err

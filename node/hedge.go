@@ -71,6 +71,7 @@ func (o *outgoing) hedged(ctx context.Context, after time.Duration) error {
 	}
 	bounded, cancel := context.WithCancel(ctx)
 	defer cancel()
+	o.victims = new(victims) // of both attempts
 	h := &hedge{first: o, cancel: cancel, ended: make(chan struct{})}
 	o.hedge = h
 	timer := time.AfterFunc(after, func() { h.run(ctx) })
@@ -152,7 +153,7 @@ func (o *outgoing) twin() *outgoing {
 	}
 	return &outgoing{
 		n: o.n, call: call, due: o.due, body: o.body, encoded: true, sent: 1, repeats: 1, isHedge: true, hedge: o.hedge,
-		stats: o.stats, priority: o.priority, nested: true,
+		stats: o.stats, priority: o.priority, nested: true, victims: o.victims,
 	}
 }
 

@@ -197,8 +197,9 @@ type target struct {
 	fingerprint uint64
 	hops        int
 	standIn     transport.StandIn
-	counted     bool // among the calls under way to the peer
-	hasty       bool // others may be asked: wait for a connection no longer than Limits.Contact
+	boot        uint64 // of the process that was reached
+	counted     bool   // among the calls under way to the peer
+	hasty       bool   // others may be asked: wait for a connection no longer than Limits.Contact
 }
 
 // send makes one attempt at a remote peer. owner is only given with redirect.
@@ -224,7 +225,11 @@ func (o *outgoing) send(ctx context.Context, t target) (f fate, owner string, er
 	}
 	switch {
 	case err != nil:
-		return o.failed(ctx, t.name, err)
+		f, owner, failed := o.failed(ctx, t.name, err)
+		if f == ambiguous && o.lost == brokeUnderCall {
+			o.broke(process{t.name, t.boot}, err)
+		}
+		return f, owner, failed
 	case reply == nil:
 		o.reached = true
 		return done, "", nil
@@ -240,6 +245,7 @@ func (o *outgoing) exchange(ctx context.Context, t *target) (*transport.Reply, e
 	if err != nil {
 		return nil, err
 	}
+	t.boot = conn.Peer().Boot
 	req := transport.Request{
 		Method: o.call.Spec.Name(), Body: o.body, Deadline: o.due, Left: o.left, Into: o.call.Into,
 		Watch: o.watch(t),

@@ -37,7 +37,7 @@ func (o *outgoing) toKey(ctx context.Context) error {
 			}
 		case ambiguous:
 			o.last = err
-			if err := o.mayRepeat(err); err != nil {
+			if err := o.mayRepeat(ctx, err); err != nil {
 				return err
 			}
 		case unsent:
@@ -131,7 +131,7 @@ func (o *outgoing) toPeer(ctx context.Context) error {
 		case f == done || f == missing:
 			return err
 		case f == ambiguous:
-			if err := o.mayRepeat(err); err != nil {
+			if err := o.mayRepeat(ctx, err); err != nil {
 				return err
 			}
 		case try == peerTries:

@@ -40,6 +40,7 @@ type outgoing struct {
 	lost     loss              // how the latest attempt lost its peer
 	served   transport.StandIn // how the latest reply says that it was served
 	reached  bool              // an attempt may have been executed
+	victims  *victims          // processes that may have gone down under the call; nil: none
 }
 
 // encode encodes the request once for all attempts. Bytes are sent from where

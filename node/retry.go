@@ -73,9 +73,12 @@ func (o *outgoing) again() (bool, string) {
 
 // mayRepeat tells whether a call whose outcome is unknown may be sent again.
 // The error is the call's, if not.
-func (o *outgoing) mayRepeat(cause error) error {
+func (o *outgoing) mayRepeat(ctx context.Context, cause error) error {
 	if !o.call.Spec.Idempotent() && !o.n.cfg.Sim.Planted().RetryAmbiguous {
 		return o.unknown(cause)
+	}
+	if e := o.poisonous(ctx); e != nil {
+		return e
 	}
 	if o.lost == fellSilent { // it was paid for when the call was given up
 		o.repeats++

@@ -35,7 +35,8 @@ const (
 	LostPartitions                  // those that it lost
 	HeldCalls                       // calls that waited for an ownership hook
 	HoldTimeouts                    // hooks that held calls up for longer than they may
-	Panics                          // handlers that panicked
+	Panics                          // code of the user's that panicked or ended its goroutine
+	PoisonCalls                     // calls that are not carried on, since processes went down while they served them
 	BadBodies                       // requests that could not be expanded or decoded
 	KeyedUnserved                   // calls to keys of this node for methods that it does not serve
 	CallersRefused                  // calls whose sender was not believed for whom it carries them
@@ -69,7 +70,8 @@ var counters = [counterCount]struct{ name, help string }{
 	LostPartitions:    {"lost_partitions", "Partitions that this node ceased to own. A rise goes with members that join."},
 	HeldCalls:         {"held_calls", "Calls that waited for an ownership hook to finish. A rise means that state takes its time to move."},
 	HoldTimeouts:      {"hold_timeouts", "Ownership hooks that held calls up for longer than they may. Any rise means a hook that hangs or is too slow."},
-	Panics:            {"panics", "Handlers that panicked; their callers got Internal. Any rise is a bug; the log has the stack."},
+	Panics:            {"panics", "Handlers, interceptors and hooks that panicked or ended their goroutine; their callers got Internal. Any rise is a bug; the log has the stack."},
+	PoisonCalls:       {"poison_calls", "Calls of this node that it did not carry on, because two nodes went down while they served them. Any rise means requests that kill the process that serves them; the log names the method and the key."},
 	BadBodies:         {"bad_bodies", "Requests that could not be expanded or decoded. A rise means callers with other types or a broken encoder."},
 	KeyedUnserved:     {"keyed_unserved", "Calls by key for keys that this node owns, of methods that it does not serve. Any rise means members that serve different methods."},
 	CallersRefused:    {"callers_refused", "Calls whose sender was not believed for whom it carries them. Any rise means a member that is not proven, or a liar."},
