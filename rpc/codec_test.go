@@ -78,7 +78,7 @@ func TestRoundTrip(t *testing.T) {
 		At: at, For: time.Hour, Inner: &nested{Neg: -1, At: at.Add(time.Hour)}, List: []untagged{{1, "x"}, {}},
 		ByName: map[string]tagged{"": {A: -5}, "k": {B: "v"}}, ByID: map[uint32]*untagged{7: {Alpha: 1}, 8: nil},
 		Raw: []byte{0, 1, 255}, Named: blob("n"), Fixed: [4]byte{1, 2, 3, 4}, Any: "text",
-		Anys:  map[string]any{"n": int64(-1), "u": uint64(200), "s": "x", "f": 0.5, "b": true, "nil": nil, "l": []any{int64(1)}},
+		Anys:  map[string]any{"n": int64(-1), "u": uint64(1 << 63), "s": "x", "f": 0.5, "b": true, "nil": nil, "l": []any{int64(1)}},
 		Float: -math.MaxFloat64, Small: math.MinInt8, Large: math.MaxUint64, Neg: math.MinInt64, Yes: true,
 		Encoded: msgpack.RawMessage{0x93, 1, 2, 3},
 	}
@@ -127,20 +127,6 @@ func TestFieldNames(t *testing.T) {
 	var short map[string]any
 	if err := Decode(b, &short); err != nil || len(short) != 1 {
 		t.Errorf("omitempty of a json tag gives %v, %v", short, err)
-	}
-}
-
-// Numbers in an any are int64 or float64 whatever their size, so that a
-// program need not know how the other side shortened them.
-func TestLooseNumbers(t *testing.T) {
-	t.Parallel()
-	for _, n := range []int64{0, 1, -1, 127, -128, 1 << 14, -1 << 31, math.MinInt64} {
-		if got := roundTrip[any](t, n); got != n && got != uint64(n) {
-			t.Errorf("%d arrives as %T %v", n, got, got)
-		}
-	}
-	if got := roundTrip[any](t, float32(0.5)); got != 0.5 {
-		t.Errorf("a float32 arrives as %T %v", got, got)
 	}
 }
 

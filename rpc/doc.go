@@ -9,7 +9,8 @@
 //	Hello.Handle(n, func(ctx context.Context, req *HelloRequest) (*HelloReply, error) { ... })
 //	reply, err := Hello.Call(ctx, n, &HelloRequest{Name: "alice"}, rpc.Key("alice"))
 //
-// Values travel as msgpack; a struct's fields go by their msgpack tag, else
+// Values travel as msgpack, by the rules of docs/types.md: what does not fit its
+// place is refused, never changed. A struct's fields go by their msgpack tag, else
 // their json tag, else their name. A Req or Reply of []byte passes through as
 // it is. A call to a handler in the same process is encoded and decoded too, so
 // caller and handler never share memory: each may change what it has, and a caller

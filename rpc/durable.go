@@ -53,7 +53,7 @@ func (m Method[Req, Reply]) Enqueue(ctx context.Context, q Queue, req *Req, opts
 	}
 	body, err := m.spec.appendSorted(nil, orZero(req))
 	if err != nil {
-		return "", refuse(InvalidArgument, "%s: %v", m.spec.name, err)
+		return "", err
 	}
 	id, err = q.Add(ctx, DurableCall{
 		ID: call.ID, Method: m.spec.name, Key: call.Dest.Key, Body: body, Timeout: call.Timeout, Metadata: call.Metadata,
@@ -83,10 +83,9 @@ func (m Method[Req, Reply]) Await(ctx context.Context, q Queue, id string) (*Rep
 }
 
 // appendSorted is AppendRequest where equal requests are equal bytes, as far as
-// their maps are of strings: a queue compares them.
+// types that encode themselves keep to that: a queue compares them.
 func (s *Spec) appendSorted(dst []byte, req any) ([]byte, error) {
-	if s.request.raw {
-		return s.request.append(dst, req)
-	}
-	return encodeWith(dst, req, true)
+	b := bounds(MaxBody)
+	b.Sorted = true
+	return s.encodeRequest(dst, req, b)
 }

@@ -209,17 +209,3 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
-
-// The library panics at a nil in place of a time: to a caller that is an error.
-func TestNilTime(t *testing.T) {
-	type event struct {
-		Name string
-		At   time.Time
-	}
-	for _, body := range []string{"\x92\xa1a\xc0", "\x82\xa4Name\xa1a\xa2At\xc0"} {
-		var e event
-		if err := Decode([]byte(body), &e); err == nil {
-			t.Errorf("% x decodes to %+v", body, e)
-		}
-	}
-}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/meshnode/meshnode/internal/pack"
 	"github.com/meshnode/meshnode/internal/wire"
 )
 
@@ -40,20 +41,57 @@ func (s *Spec) Unlimited() bool { return s.unlimited }
 // Inline tells that the method's handlers never block.
 func (s *Spec) Inline() bool { return s.inline }
 
-// AppendRequest appends the encoded request, a pointer to the method's Req.
+// AppendRequest is EncodeRequest with the limit MaxBody.
 func (s *Spec) AppendRequest(dst []byte, req any) ([]byte, error) {
-	return s.request.append(dst, req)
+	return s.EncodeRequest(dst, req, MaxBody)
 }
 
-// DecodeRequest gives a new *Req. It is safe on bytes from strangers.
+// EncodeRequest appends the encoded request, a pointer to the method's Req, if it
+// takes at most limit bytes; a limit of 0 or less is MaxBody. Errors are *Error:
+// ResourceExhausted for more bytes, InvalidArgument for a request that nests
+// deeper than MaxDepth or holds what cannot travel, with the path of the field.
+func (s *Spec) EncodeRequest(dst []byte, req any, limit int) ([]byte, error) {
+	return s.encodeRequest(dst, req, bounds(limit))
+}
+
+// DecodeRequest returns a new *Req. It is safe on bytes from strangers. The error
+// names the field that a value does not fit.
 func (s *Spec) DecodeRequest(b []byte) (any, error) { return s.request.decode(b) }
 
-// AppendReply appends the encoded reply, a pointer to the method's Reply.
+// AppendReply is EncodeReply with the limit MaxBody.
 func (s *Spec) AppendReply(dst []byte, reply any) ([]byte, error) {
-	return s.reply.append(dst, reply)
+	return s.EncodeReply(dst, reply, MaxBody)
 }
 
-// DecodeReply gives a new *Reply. It is safe on bytes from strangers.
+// EncodeReply appends the encoded reply, a pointer to the method's Reply, as
+// EncodeRequest does. Errors are *Error, Internal in place of InvalidArgument.
+func (s *Spec) EncodeReply(dst []byte, reply any, limit int) ([]byte, error) {
+	out, err := s.encode(&s.reply, "reply", dst, reply, bounds(limit))
+	if e, ok := err.(*Error); ok && e.Code == InvalidArgument {
+		e.Code = Internal
+	}
+	return out, err
+}
+
+func (s *Spec) encodeRequest(dst []byte, req any, b pack.Bounds) ([]byte, error) {
+	out, err := s.encode(&s.request, "request", dst, req, b)
+	if e, ok := err.(*Error); ok {
+		return dst, e.MarkNotExecuted(true)
+	}
+	return out, err
+}
+
+// encode is EncodeRequest for any of a method's values.
+func (s *Spec) encode(c *codec, role string, dst []byte, v any, b pack.Bounds) ([]byte, error) {
+	out, err := c.append(dst, v, b)
+	if err != nil {
+		e := AsError(err)
+		return dst, Errorf(e.Code, "%s of %s: %s", role, s.name, e.Message).After(e.RetryAfter)
+	}
+	return out, nil
+}
+
+// DecodeReply returns a new *Reply. It is safe on bytes from strangers.
 func (s *Spec) DecodeReply(b []byte) (any, error) { return s.reply.decode(b) }
 
 // MethodOption is a property of a method, given to NewMethod.

@@ -15,7 +15,8 @@ type StreamCaller interface {
 }
 
 // RawStream carries encoded messages of one stream. One goroutine may send
-// while another receives.
+// while another receives. A method MaxMessage() int, if it has one, says how
+// many bytes a message may have: what is much longer is not even encoded.
 type RawStream interface {
 	// Send sends a message and waits while the other side's window is full.
 	// msg is not used after it has returned. io.EOF: the other side has ended
@@ -106,14 +107,27 @@ func (m *Messages[Send, Recv]) Send(msg *Send) error {
 		b = *raw
 	} else {
 		var err error
-		if b, err = m.out.append(m.buf[:0], msg); err != nil {
-			return Errorf(InvalidArgument, "message of %s: %v", m.name, err)
+		if b, err = m.out.append(m.buf[:0], msg, bounds(messageLimit(m.raw))); err != nil {
+			e := AsError(err)
+			if e.Code == ResourceExhausted {
+				return Errorf(e.Code, "a message exceeds what one of the nodes accepts")
+			}
+			return Errorf(e.Code, "message of %s: %s", m.name, e.Message).After(e.RetryAfter)
 		}
 		if m.buf = b; cap(b) > keepMessage {
 			m.buf = nil
 		}
 	}
 	return streamError(m.raw.Send(b))
+}
+
+// messageLimit is how many bytes a message may take while it is encoded, 0 if raw
+// does not say. That is more than raw takes, which counts what it refuses.
+func messageLimit(raw RawStream) int {
+	if r, ok := raw.(interface{ MaxMessage() int }); ok {
+		return 2 * r.MaxMessage()
+	}
+	return 0
 }
 
 // keepMessage is the largest buffer for encoding that a stream keeps, in bytes.

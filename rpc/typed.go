@@ -5,38 +5,47 @@ import (
 	"reflect"
 	"sync"
 
-	"github.com/vmihailenco/msgpack/v5"
-
 	"github.com/meshnode/meshnode/internal/pack"
-	"github.com/meshnode/meshnode/internal/wire"
 )
 
-// typedCodec gives the codec of *T: the quick one of package pack if T
-// qualifies, else the library's. That is decided when the codec is first used,
-// not when the method is declared: a program may tell the library about its
+// types holds the plans of all types that are encoded and decoded.
+var types = sync.OnceValue(func() *pack.Types {
+	return pack.New(pack.Config{Tag: "msgpack", Fallback: fallbackTag, MaxDepth: MaxDepth, Library: library{}})
+})
+
+// typed is the codec of one type with what its first use found out.
+type typed[T any] struct {
+	codec *pack.Codec[T]
+	err   error // why there is none
+}
+
+// typedCodec returns the codec of *T. Its plan is made when it is first used, not
+// when the method is declared: a program may tell the msgpack library about its
 // types in an init.
 func typedCodec[T any]() codec {
-	plan := sync.OnceValue(planFor[T])
+	plan := sync.OnceValue(func() typed[T] {
+		c, err := pack.For[T](types())
+		return typed[T]{c, err}
+	})
 	return codec{
-		append: func(dst []byte, v any) ([]byte, error) {
+		append: func(dst []byte, v any, b pack.Bounds) ([]byte, error) {
 			// An interceptor may have left something else there.
-			if p, ok := v.(*T); ok && p != nil {
-				if quick := plan(); quick != nil {
-					return quick.Append(dst, p), nil
-				}
+			p, ok := v.(*T)
+			if !ok || p == nil {
+				return encode(dst, v, b)
 			}
-			return encode(dst, v)
+			if t := plan(); t.err == nil {
+				return t.append(dst, p, b)
+			}
+			return encode(dst, v, b)
 		},
 		decode: func(b []byte) (any, error) {
-			if quick := plan(); quick != nil {
-				v, err := quick.Decode(b)
-				if err != nil {
-					return nil, explain(b, v, err)
-				}
-				return v, nil
+			t := plan()
+			if t.err != nil {
+				return nil, fmt.Errorf("%v: %w", reflect.TypeFor[T](), t.err)
 			}
-			v := new(T)
-			if err := decode(b, v); err != nil {
+			v, err := t.decode(b)
+			if err != nil {
 				return nil, err
 			}
 			return v, nil
@@ -44,46 +53,50 @@ func typedCodec[T any]() codec {
 	}
 }
 
-// planFor gives nil if T does not qualify.
-func planFor[T any]() *pack.Codec[T] {
-	quick, err := pack.For[T](pack.Config{
-		Tag: "msgpack", Fallback: fallbackTag, MaxDepth: MaxDepth, Agrees: agrees,
-		Custom: []reflect.Type{
-			reflect.TypeFor[msgpack.CustomEncoder](), reflect.TypeFor[msgpack.CustomDecoder](),
-			reflect.TypeFor[msgpack.Marshaler](), reflect.TypeFor[msgpack.Unmarshaler](),
-		},
-	})
+func (t *typed[T]) append(dst []byte, v *T, b pack.Bounds) ([]byte, error) {
+	if !t.codec.Plain() {
+		return t.guardedAppend(dst, v, b)
+	}
+	out, err := t.codec.Append(dst, v, b)
 	if err != nil {
-		return nil
+		return dst, encodeError(v, b, err)
 	}
-	return quick
+	return out, nil
 }
 
-// agrees tells whether the library turns v into these bytes and back. It does
-// not if the program has registered another encoding of v's type, which cannot
-// be seen otherwise.
-func agrees(v reflect.Value, encoded []byte) (yes bool) {
-	defer func() { _ = recover() }() // registered functions may panic: no
-	e := encoders.New().(*encoder)
-	e.enc.Reset(e)
-	e.enc.UseCompactInts(true)
-	e.enc.SetCustomStructTag(fallbackTag)
-	if err := e.enc.EncodeValue(v); err != nil || string(e.buf) != string(encoded) {
-		return false
+// guardedAppend is append for types whose own methods may panic.
+func (t *typed[T]) guardedAppend(dst []byte, v *T, b pack.Bounds) (out []byte, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			out, err = dst, encodePanic(v, p)
+		}
+	}()
+	if out, err = t.codec.Append(dst, v, b); err != nil {
+		return dst, encodeError(v, b, err)
 	}
-	d := decoders.New().(*decoder)
-	d.in.Reset(encoded)
-	d.dec.Reset(&d.in)
-	d.dec.SetCustomStructTag(fallbackTag)
-	back := reflect.New(v.Type()).Elem()
-	return d.dec.DecodeValue(back) == nil && reflect.DeepEqual(back.Interface(), v.Interface())
+	return out, nil
 }
 
-// explain says why b is no encoding of v's type, as decode does: first of all,
-// whether it is msgpack.
-func explain(b []byte, v any, err error) error {
-	if err := wire.Scan(b, MaxDepth); err != nil {
-		return fmt.Errorf("body is no valid msgpack: %w", err)
+func (t *typed[T]) decode(b []byte) (*T, error) {
+	if !t.codec.Plain() {
+		return t.guardedDecode(b)
 	}
-	return fmt.Errorf("body does not fit %T: %w", v, err)
+	v, err := t.codec.Decode(b)
+	if err != nil {
+		return nil, explain(b, v, err)
+	}
+	return v, nil
+}
+
+// guardedDecode is decode for types whose own methods may panic.
+func (t *typed[T]) guardedDecode(b []byte) (v *T, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			v, err = nil, fmt.Errorf("decoding %s panicked: %v", typeName(v), p)
+		}
+	}()
+	if v, err = t.codec.Decode(b); err != nil {
+		return nil, explain(b, v, err)
+	}
+	return v, nil
 }

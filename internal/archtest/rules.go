@@ -88,7 +88,7 @@ func housePackages() map[string]Row {
 
 	return map[string]Row{
 		"internal/wire": {Forbid: sockets, Tests: []string{msgpack}},
-		"internal/pack": {Internal: []string{"internal/wire"}, Forbid: append(clocks, sockets...), Tests: []string{msgpack}},
+		"internal/pack": {Internal: []string{"internal/wire"}, Forbid: append([]string{"runtime"}, sockets...), Tests: []string{msgpack}},
 		"certs":         {Forbid: []string{"net", "net/http/...", "net/rpc/...", "net/smtp"}},
 		"transport":     {Internal: []string{"internal/wire", "certs"}, External: []string{zerolog}, Tests: []string{"internal/simnet"}},
 		"rpc":           {Internal: []string{"internal/wire", "internal/pack"}, External: []string{msgpack}, Forbid: sockets},
@@ -169,7 +169,7 @@ func houseBans() []Ban {
 		}, Except: []string{"Listener"}},
 		{Import: "crypto/tls", NotIn: seams, Why: seam, Names: []string{"Dial*", "Listen"}},
 		{
-			Import: "time", In: []string{"internal/wire"}, Why: "a pure package has no clock of its own",
+			Import: "time", In: []string{"internal/wire", "internal/pack"}, Why: "a pure package has no clock of its own",
 			Names: []string{"Now", "Since", "Until", "Sleep", "After*", "Tick", "NewTimer", "NewTicker"},
 		},
 		{Import: "math/rand", Names: []string{"*"}, Why: "use a seeded source of math/rand/v2"},

@@ -22,12 +22,12 @@ func (s *sink) WriteByte(b byte) error      { s.buf = append(s.buf, b); return n
 
 func benchmark[T any](b *testing.B, what string, v T) {
 	c := codecOf[T](b)
-	encoded := c.Append(nil, &v)
+	body := encoded(b, c, nil, &v)
 	b.Run(what+"/encode/pack", func(b *testing.B) {
 		b.ReportAllocs()
 		var buf []byte
 		for b.Loop() {
-			buf = c.Append(buf[:0], &v)
+			buf, _ = c.Append(buf[:0], &v, room())
 		}
 	})
 	b.Run(what+"/encode/library", func(b *testing.B) {
@@ -46,7 +46,7 @@ func benchmark[T any](b *testing.B, what string, v T) {
 	b.Run(what+"/decode/pack", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := c.Decode(encoded); err != nil {
+			if _, err := c.Decode(body); err != nil {
 				b.Fatal(err)
 			}
 		}
@@ -57,8 +57,8 @@ func benchmark[T any](b *testing.B, what string, v T) {
 		d := msgpack.NewDecoder(r)
 		d.SetCustomStructTag("json")
 		for b.Loop() {
-			r.Reset(encoded)
-			if err := wire.Scan(encoded, maxDepth); err != nil {
+			r.Reset(body)
+			if err := wire.Scan(body, maxDepth); err != nil {
 				b.Fatal(err)
 			}
 			if err := d.Decode(new(T)); err != nil {

@@ -3,11 +3,14 @@ package pack
 import (
 	"fmt"
 	"reflect"
+	"time"
 	"unsafe"
+
+	"github.com/meshnode/meshnode/internal/wire"
 )
 
 // decode reads a value into what p points to. Where something is there already,
-// because the input has a field twice, it goes on from that as the library does.
+// because the input has a field twice, it goes on from that.
 func (r *reader) decode(n *node, p unsafe.Pointer) error {
 	switch n.op {
 	case opString:
@@ -36,18 +39,7 @@ func (r *reader) decode(n *node, p unsafe.Pointer) error {
 	if n.op > opFloat64 {
 		return r.many(n, p)
 	}
-	v, err := r.integer()
-	switch n.op {
-	case opInt8, opUint8:
-		*(*uint8)(p) = uint8(v)
-	case opInt16, opUint16:
-		*(*uint16)(p) = uint16(v)
-	case opInt32, opUint32:
-		*(*uint32)(p) = uint32(v)
-	default:
-		*(*uint64)(p) = v
-	}
-	return err
+	return r.integer(n, p)
 }
 
 // many is decode for what holds other values.
@@ -62,19 +54,30 @@ func (r *reader) many(n *node, p unsafe.Pointer) error {
 	case opSlice:
 		return r.slice(n, p)
 	case opArray:
-		count, err := r.array()
-		if err != nil || count == none {
-			return err
-		}
-		if count > n.count {
-			return fmt.Errorf("an array of %d where %d fit", count, n.count)
-		}
-		return r.elems(n, p, count)
+		return r.fixed(n, p)
 	case opStringMap:
 		return r.stringMap((*map[string]string)(p))
-	default:
+	case opMap:
 		return r.mapOf(n, p)
+	case opTime:
+		return r.time((*time.Time)(p))
+	case opOwn:
+		return r.decodeOwn(n, p)
+	default:
+		return r.held(n, p)
 	}
+}
+
+// fixed reads an array of Go's; fewer elements leave the others as they are.
+func (r *reader) fixed(n *node, p unsafe.Pointer) error {
+	count, err := r.array()
+	if err != nil || count == none {
+		return err
+	}
+	if count > n.count {
+		return fmt.Errorf("an array of %d where %d fit", count, n.count)
+	}
+	return r.elems(n, p, count)
 }
 
 func (r *reader) bytes(p *[]byte) error {
@@ -129,7 +132,9 @@ func (r *reader) structure(n *node, p unsafe.Pointer) error {
 	if err != nil || count == 0 {
 		return err
 	}
-	r.depth++
+	if err := r.open(); err != nil {
+		return err
+	}
 	next := 0
 	for range count {
 		name, err := r.text()
@@ -149,9 +154,24 @@ func (r *reader) structure(n *node, p unsafe.Pointer) error {
 	return nil
 }
 
-func (r *reader) field(f *field, p unsafe.Pointer) error {
-	if err := r.decode(f.node, unsafe.Add(p, f.offset)); err != nil {
-		return fmt.Errorf("%s: %w", f.name, err)
+// open goes into an array or map that is not empty.
+func (r *reader) open() error {
+	if r.depth >= r.maxDepth {
+		return wire.ErrTooDeep
+	}
+	r.depth++
+	return nil
+}
+
+func (r *reader) field(f *field, p unsafe.Pointer) (err error) {
+	at := unsafe.Add(p, f.offset)
+	if f.hops != nil {
+		if at, err = f.make(p); err != nil {
+			return atField(err, f.name)
+		}
+	}
+	if err = r.decode(f.node, at); err != nil {
+		return atField(err, f.name)
 	}
 	return nil
 }
@@ -170,9 +190,16 @@ func (r *reader) tuple(n *node, p unsafe.Pointer, c byte) error {
 	if count != len(n.fields) {
 		return fmt.Errorf("an array of %d where %d fields go", count, len(n.fields))
 	}
-	r.depth++
+	if err := r.open(); err != nil {
+		return err
+	}
 	for i := range n.fields {
-		if err := r.field(&n.fields[i], p); err != nil {
+		f := &n.fields[i]
+		if r.pos < len(r.buf) && r.buf[r.pos] == 0xc0 && f.hops != nil && f.at(p) == nil {
+			r.pos++ // of an embedded pointer that was nil
+			continue
+		}
+		if err := r.field(f, p); err != nil {
 			return err
 		}
 	}
@@ -182,15 +209,22 @@ func (r *reader) tuple(n *node, p unsafe.Pointer, c byte) error {
 
 func (r *reader) strings(p *[]string) error {
 	count, err := r.array()
-	if err != nil || count == none {
+	if err != nil {
 		return err
 	}
+	if count == none {
+		*p = nil
+		return nil
+	}
 	s := make([]string, count)
+	if count > 0 && r.depth >= r.maxDepth {
+		return wire.ErrTooDeep
+	}
 	r.owed += count
 	for i := range s {
 		r.owed--
 		if s[i], err = r.string(); err != nil {
-			return err
+			return atIndex(err, i)
 		}
 	}
 	*p = s
@@ -223,12 +257,14 @@ func (r *reader) elems(n *node, first unsafe.Pointer, count int) error {
 	if count == 0 {
 		return nil
 	}
-	r.depth++
+	if err := r.open(); err != nil {
+		return err
+	}
 	r.owed += count
 	for i := range count {
 		r.owed--
 		if err := r.decode(n.elem, unsafe.Add(first, uintptr(i)*n.size)); err != nil {
-			return err
+			return atIndex(err, i)
 		}
 	}
 	r.depth--
@@ -247,6 +283,9 @@ func (r *reader) stringMap(p *map[string]string) error {
 	if *p == nil {
 		*p = make(map[string]string, count)
 	}
+	if count > 0 && r.depth >= r.maxDepth {
+		return wire.ErrTooDeep
+	}
 	m := *p
 	r.owed += 2 * count
 	for range count {
@@ -257,14 +296,17 @@ func (r *reader) stringMap(p *map[string]string) error {
 		}
 		r.owed--
 		if m[key], err = r.string(); err != nil {
-			return err
+			return atKey(err, key)
 		}
 	}
 	return nil
 }
 
-// mapOf reads a map of any type, by reflection.
+// mapOf reads a map of any type, by reflection unless it is a map[string]any.
 func (r *reader) mapOf(n *node, p unsafe.Pointer) error {
+	if n.named() {
+		return r.object((*map[string]any)(p))
+	}
 	count, err := r.mapping()
 	if err != nil {
 		return err
@@ -280,22 +322,40 @@ func (r *reader) mapOf(n *node, p unsafe.Pointer) error {
 	if count == 0 {
 		return nil
 	}
+	if err := r.open(); err != nil {
+		return err
+	}
 	key, elem := reflect.New(n.key.typ), reflect.New(n.elem.typ)
-	r.depth++
 	r.owed += 2 * count
 	for range count {
 		key.Elem().SetZero()
 		elem.Elem().SetZero()
 		r.owed--
-		if err := r.decode(n.key, key.UnsafePointer()); err != nil {
-			return err
+		if err := r.keyOf(n.key, key); err != nil {
+			return at(err, "[key]")
 		}
 		r.owed--
 		if err := r.decode(n.elem, elem.UnsafePointer()); err != nil {
-			return err
+			return atKey(err, key.Elem().Interface())
 		}
 		m.SetMapIndex(key.Elem(), elem.Elem())
 	}
 	r.depth--
+	return nil
+}
+
+// keyOf reads a map's key, which must be one that can be compared.
+func (r *reader) keyOf(n *node, into reflect.Value) error {
+	if n.op == opAny {
+		key, err := r.anyKey()
+		*(*any)(into.UnsafePointer()) = key
+		return err
+	}
+	if err := r.decode(n, into.UnsafePointer()); err != nil {
+		return err
+	}
+	if n.op >= opByteArray && !into.Elem().Comparable() {
+		return fmt.Errorf("a %v cannot be a key", n.typ)
+	}
 	return nil
 }

@@ -1,29 +1,36 @@
-// Package pack turns values of common Go types into msgpack and back, without
-// looking at their types again for each value: [For] makes a plan of a type
-// once, and [Codec] follows it with offsets.
+// Package pack turns Go values into msgpack and back, without looking at their
+// types again for each value: [For] makes a plan of a type once, and [Codec]
+// follows it with offsets.
 //
-//	codec, err := pack.For[Request](pack.Config{Tag: "msgpack", MaxDepth: 64})
+//	types := pack.New(pack.Config{Tag: "msgpack", MaxDepth: 64})
+//	codec, err := pack.For[Request](types)
 //	if err != nil {
-//		// The type doesn't qualify: use a library that handles every type.
+//		// A value of Request cannot travel: err has the path of the field.
 //	}
-//	body := codec.Append(nil, &Request{Name: "alice"})
+//	body, err := codec.Append(nil, &Request{Name: "alice"}, pack.Bounds{Size: 4 << 20})
 //	req, err := codec.Decode(body)
 //
-// The bytes are those of github.com/vmihailenco/msgpack/v5 with compact
-// integers, and what that library makes of other encodings of a type (any width
-// of number, str for bin, arrays for structs, nil for anything) is made of them
-// here. Which types qualify stands at [For]; what does not is left to the
-// library as a whole.
+// docs/types.md has the rules: which types travel, as what, and what is taken
+// for them. Integers have the shortest form that holds them. Types that encode
+// themselves are left to their methods, and to a [Library] if it has to be asked.
+//
+// # Values without an end
+//
+// A plain type, one that neither contains itself nor holds an interface or a type
+// with methods of its own, nests as deep as its plan says, so its values are
+// encoded without a look at the depth. All others are counted. Both stop when
+// the encoding has grown beyond its bound: strings and lists in a list may share
+// their memory, so even a plain value can be endless in practice.
 //
 // # Bytes from strangers
 //
-// Decode reads its input once. It never panics, allocates at most an element of
-// a slice or map for each byte of input, and refuses everything that wire.Scan
-// refuses, in fields that nobody knows as well. What it gives shares no memory
-// with the input.
+// Decode reads its input once. It never panics, unless a type's own method does,
+// allocates at most an element of a slice or map for each byte of input, and
+// refuses everything that wire.Scan refuses, in fields that nobody knows as well.
+// What it returns shares no memory with the input.
 //
 // # Concurrency
 //
-// A Codec is immutable and safe for concurrent use. A value must not change
-// while it is encoded.
+// Types and Codec are safe for concurrent use. A value must not change while it
+// is encoded.
 package pack

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"reflect"
+	"time"
 	"unsafe"
 
 	"github.com/meshnode/meshnode/internal/wire"
@@ -16,8 +17,20 @@ type sliceHeader struct {
 	len, cap int
 }
 
-// append appends the encoding of the value that p points to.
-func (n *node) append(dst []byte, p unsafe.Pointer) []byte {
+// append appends the encoding of the value that p points to, of a plain type.
+// Beyond end bytes of dst it may stop at any place.
+func (n *node) append(dst []byte, p unsafe.Pointer, end int) []byte {
+	switch {
+	case n.op <= opBytes:
+		return n.appendOne(dst, p)
+	case n.op == opStruct:
+		return n.appendStruct(dst, p, end)
+	}
+	return n.appendMany(dst, p, end)
+}
+
+// appendOne is append for what holds no other values.
+func (n *node) appendOne(dst []byte, p unsafe.Pointer) []byte {
 	switch n.op {
 	case opBool:
 		if *(*bool)(p) {
@@ -43,73 +56,88 @@ func (n *node) append(dst []byte, p unsafe.Pointer) []byte {
 	case opFloat32:
 		return binary.BigEndian.AppendUint32(append(dst, 0xca), math.Float32bits(*(*float32)(p)))
 	case opFloat64:
-		return binary.BigEndian.AppendUint64(append(dst, 0xcb), math.Float64bits(*(*float64)(p)))
+		return appendFloat64(dst, *(*float64)(p))
 	case opString:
 		return wire.AppendStr(dst, *(*string)(p))
-	case opBytes:
+	default: // opBytes
 		return appendBytes(dst, *(*[]byte)(p))
-	case opStruct:
-		return n.appendStruct(dst, p)
-	default:
-		return n.appendMany(dst, p)
 	}
 }
 
 // appendMany is append for what holds other values.
-func (n *node) appendMany(dst []byte, p unsafe.Pointer) []byte {
+func (n *node) appendMany(dst []byte, p unsafe.Pointer, end int) []byte {
 	switch n.op {
 	case opPointer:
 		to := *(*unsafe.Pointer)(p)
 		if to == nil {
 			return append(dst, 0xc0)
 		}
-		return n.elem.append(dst, to)
+		return n.elem.append(dst, to, end)
 	case opByteArray:
 		return append(appendBinHead(dst, n.count), unsafe.Slice((*byte)(p), n.count)...)
 	case opStrings:
-		s := *(*[]string)(p)
-		if s == nil {
-			return append(dst, 0xc0)
-		}
-		dst = appendArrayHead(dst, len(s))
-		for _, e := range s {
-			dst = wire.AppendStr(dst, e)
-		}
-		return dst
+		return appendStrings(dst, *(*[]string)(p), end)
 	case opSlice:
 		s := (*sliceHeader)(p)
 		if s.data == nil {
 			return append(dst, 0xc0)
 		}
-		return n.appendElems(dst, s.data, s.len)
+		return n.appendElems(dst, s.data, s.len, end)
 	case opArray:
-		return n.appendElems(dst, p, n.count)
+		return n.appendElems(dst, p, n.count, end)
 	case opStringMap:
-		m := *(*map[string]string)(p)
-		if m == nil {
-			return append(dst, 0xc0)
-		}
-		dst = wire.AppendMapHeader(dst, len(m))
-		for k, v := range m {
-			dst = wire.AppendStr(wire.AppendStr(dst, k), v)
-		}
-		return dst
+		return appendStringMap(dst, *(*map[string]string)(p), end)
+	case opTime:
+		return appendTime(dst, (*time.Time)(p))
 	default:
-		return n.appendMap(dst, p)
+		return n.appendMap(dst, p, end)
 	}
 }
 
-func (n *node) appendElems(dst []byte, first unsafe.Pointer, count int) []byte {
+func appendStrings(dst []byte, s []string, end int) []byte {
+	if s == nil {
+		return append(dst, 0xc0)
+	}
+	dst = appendArrayHead(dst, len(s))
+	for i := range s {
+		if len(dst) > end {
+			break
+		}
+		dst = wire.AppendStr(dst, s[i])
+	}
+	return dst
+}
+
+func appendStringMap(dst []byte, m map[string]string, end int) []byte {
+	if m == nil {
+		return append(dst, 0xc0)
+	}
+	dst = wire.AppendMapHeader(dst, len(m))
+	for k, v := range m {
+		if len(dst) > end {
+			break
+		}
+		dst = wire.AppendStr(wire.AppendStr(dst, k), v)
+	}
+	return dst
+}
+
+// appendElems looks at the bound only where a list can be encoded to more bytes
+// than it has in memory: many strings may share their bytes.
+func (n *node) appendElems(dst []byte, first unsafe.Pointer, count, end int) []byte {
 	dst = appendArrayHead(dst, count)
 	for i := range count {
-		dst = n.elem.append(dst, unsafe.Add(first, uintptr(i)*n.size))
+		if n.fans && len(dst) > end {
+			break
+		}
+		dst = n.elem.append(dst, unsafe.Add(first, uintptr(i)*n.size), end)
 	}
 	return dst
 }
 
 // appendMap needs reflection for each pair, the only way into a map whose type
 // is not known here.
-func (n *node) appendMap(dst []byte, p unsafe.Pointer) []byte {
+func (n *node) appendMap(dst []byte, p unsafe.Pointer, end int) []byte {
 	m := reflect.NewAt(n.typ, p).Elem()
 	if m.IsNil() {
 		return append(dst, 0xc0)
@@ -119,77 +147,73 @@ func (n *node) appendMap(dst []byte, p unsafe.Pointer) []byte {
 	for pairs := m.MapRange(); pairs.Next(); {
 		key.Elem().SetIterKey(pairs)
 		elem.Elem().SetIterValue(pairs)
-		dst = n.key.append(dst, key.UnsafePointer())
-		dst = n.elem.append(dst, elem.UnsafePointer())
+		if len(dst) > end {
+			break
+		}
+		dst = n.key.append(dst, key.UnsafePointer(), end)
+		dst = n.elem.append(dst, elem.UnsafePointer(), end)
 	}
 	return dst
 }
 
-func (n *node) appendStruct(dst []byte, p unsafe.Pointer) []byte {
-	if n.omits {
-		return n.appendSome(dst, p)
+func (n *node) appendStruct(dst []byte, p unsafe.Pointer, end int) []byte {
+	if n.omits || n.asArray {
+		return n.appendSome(dst, p, end)
 	}
 	dst = wire.AppendMapHeader(dst, len(n.fields))
 	for i := range n.fields {
 		f := &n.fields[i]
-		dst = f.append(append(dst, f.head...), unsafe.Add(p, f.offset))
+		dst = append(dst, f.head...)
+		if at := unsafe.Add(p, f.offset); f.op <= opBytes { // append would be one call more
+			dst = f.appendOne(dst, at)
+		} else {
+			dst = f.append(dst, at, end)
+		}
 	}
 	return dst
 }
 
-// appendSome leaves out the fields that are omitempty and empty.
-func (n *node) appendSome(dst []byte, p unsafe.Pointer) []byte {
+// appendSome is appendStruct for structs whose fields can be left out, and for
+// those that are sent as arrays.
+func (n *node) appendSome(dst []byte, p unsafe.Pointer, end int) []byte {
+	if n.asArray {
+		dst = appendArrayHead(dst, len(n.fields))
+	} else {
+		dst = wire.AppendMapHeader(dst, n.present(p))
+	}
+	for i := range n.fields {
+		f := &n.fields[i]
+		at := f.at(p)
+		switch {
+		case n.asArray && at == nil:
+			dst = append(dst, 0xc0)
+		case n.asArray:
+			dst = f.append(dst, at, end)
+		case !f.left(at):
+			dst = f.append(append(dst, f.head...), at, end)
+		}
+	}
+	return dst
+}
+
+// present is how many fields of the struct that p points to are not left out.
+func (n *node) present(p unsafe.Pointer) int {
 	count := 0
 	for i := range n.fields {
-		if !n.fields[i].left(p) {
+		if f := &n.fields[i]; !f.left(f.at(p)) {
 			count++
 		}
 	}
-	dst = wire.AppendMapHeader(dst, count)
-	for i := range n.fields {
-		if f := &n.fields[i]; !f.left(p) {
-			dst = f.append(append(dst, f.head...), unsafe.Add(p, f.offset))
-		}
-	}
-	return dst
+	return count
 }
 
-// left tells whether the field is left out of the struct that p points to.
-func (f *field) left(p unsafe.Pointer) bool { return f.omit && f.empty(unsafe.Add(p, f.offset)) }
+// left reports whether the field, which lies at p, is left out.
+func (f *field) left(p unsafe.Pointer) bool {
+	return p == nil || f.omit && f.empty(p) || f.zero != nil && f.zero(p)
+}
 
-// empty tells whether omitempty leaves out the value that p points to: a zero
-// number, no elements, a nil pointer, a struct without any fields left.
-func (n *node) empty(p unsafe.Pointer) bool {
-	switch n.op {
-	case opBool, opInt8, opUint8:
-		return *(*uint8)(p) == 0
-	case opInt16, opUint16:
-		return *(*uint16)(p) == 0
-	case opInt32, opUint32:
-		return *(*uint32)(p) == 0
-	case opInt64, opUint64:
-		return *(*uint64)(p) == 0
-	case opFloat32:
-		return *(*float32)(p) == 0
-	case opFloat64:
-		return *(*float64)(p) == 0
-	case opString:
-		return *(*string)(p) == ""
-	case opBytes, opStrings, opSlice:
-		return (*sliceHeader)(p).len == 0
-	case opByteArray, opArray:
-		return n.count == 0
-	case opPointer:
-		return *(*unsafe.Pointer)(p) == nil
-	case opStringMap, opMap:
-		return reflect.NewAt(n.typ, p).Elem().Len() == 0
-	}
-	for i := range n.fields {
-		if !n.fields[i].left(p) {
-			return false
-		}
-	}
-	return true
+func appendFloat64(dst []byte, f float64) []byte {
+	return binary.BigEndian.AppendUint64(append(dst, 0xcb), math.Float64bits(f))
 }
 
 func appendInt(dst []byte, v int64) []byte {

@@ -1,36 +1,11 @@
 package pack
 
 import (
-	"encoding"
 	"errors"
 	"fmt"
 	"reflect"
-	"unsafe"
+	"time"
 )
-
-// Config says how types are read and who has a say in it.
-type Config struct {
-	Tag      string // of struct fields: a name and "omitempty", or "-"
-	Fallback string // the tag of fields that have no Tag
-	MaxDepth int    // how deep arrays and maps may nest in what is decoded; types that nest deeper don't qualify
-
-	// Custom are interfaces of types that encode themselves; such a type doesn't qualify. Those of package encoding
-	// need no mention.
-	Custom []reflect.Type
-	// Agrees, if not nil, is asked about each type within the type, with a value of it and its encoding. False says
-	// that the encoding should be another: the type doesn't qualify.
-	Agrees func(v reflect.Value, encoded []byte) bool
-}
-
-// Codec encodes and decodes values of one type.
-type Codec[T any] struct {
-	root     *node
-	maxDepth int
-}
-
-// maxSize is the size of the largest type that qualifies, in bytes: a byte of
-// input can make a decoder allocate as much.
-const maxSize = 64 << 10
 
 // op is what is done with a value.
 type op uint8
@@ -50,218 +25,150 @@ const (
 	opString
 	opBytes     // []byte
 	opByteArray // [n]byte: a bin
-	opStrings   // []string: nil leaves it as it is
+	opStrings   // []string
 	opSlice
 	opArray
 	opPointer
 	opStruct
 	opStringMap // map[string]string
 	opMap
+	opTime      // time.Time
+	opAny       // any
+	opInterface // an interface with methods
+	opError     // error
+	opOwn       // encoded by code of the type's own
 )
 
-// node is the plan of one type. Nodes form a tree in which equal types share
-// one node; a type that contains itself has none.
+// node is the plan of one type. Equal types share one node, and a type that
+// contains itself has a node that leads to itself.
 //
-// Invariant: what op reads and writes through a pointer to a value of typ lies
-// within that value.
+// Invariants: what op reads and writes through a pointer to a value of typ lies
+// within that value. A plain node leads to no node that is not.
 type node struct {
-	op     op
-	bytes  bool // there are strings or byte slices within
-	omits  bool // some of fields are omitempty
-	typ    reflect.Type
-	elem   *node   // of slices, arrays, pointers and maps
-	key    *node   // of maps
-	size   uintptr // of elem's type
-	count  int     // elements of an array
-	height int     // arrays and maps that a value nests, itself counted
-	fields []field // of structs, in order
-	index  map[string]int
+	op      op
+	plain   bool // its values nest at most height levels and call no code of the program's
+	bytes   bool // there are strings or byte slices within
+	maps    bool // there are maps within
+	fans    bool // a list or map whose encoding can be larger than its memory
+	omits   bool // some of fields can be left out
+	asArray bool // a struct that is sent as an array
+	typ     reflect.Type
+	elem    *node   // of slices, arrays, pointers and maps
+	key     *node   // of maps
+	size    uintptr // of elem's type
+	count   int     // elements of an array
+	height  int     // of a plain node: arrays and maps that a value nests, itself counted
+	fields  []field // of structs, in order
+	index   map[string]int
+	own     *own
 }
 
-// field is one exported field of a struct. head is its name, encoded.
-type field struct {
-	*node
-	name   string
-	head   string
-	offset uintptr
-	omit   bool
-}
-
-// For makes the codec of T, or says why T doesn't qualify. Types that do are
-// bools, integers, floats, strings and byte slices, named ones too; pointers,
-// slices and arrays of such, maps of such with strings or integers as keys, and
-// structs of them. Types that don't: interfaces, those with a way of their own
-// to be encoded (time.Time is one), structs with embedded fields, two fields of
-// one name or other options in tags than omitempty, those that contain
-// themselves, and those larger than 64 KiB.
-func For[T any](cfg Config) (*Codec[T], error) {
-	c := compiler{Config: cfg, known: make(map[reflect.Type]*node)}
-	c.Custom = append(custom(), cfg.Custom...)
-	root, err := c.compile(reflect.TypeFor[T]())
-	if err != nil {
-		return nil, err
-	}
-	return &Codec[T]{root: root, maxDepth: cfg.MaxDepth}, nil
-}
-
-// Append appends the encoding of *v to dst.
-func (c *Codec[T]) Append(dst []byte, v *T) []byte {
-	return c.root.append(dst, unsafe.Pointer(v))
-}
-
-const (
-	roomBytes = 64  // that a value's small strings find in its own allocation
-	roomInput = 128 // the longest input, in bytes, whose value gets that room
-)
-
-// Decode gives the one value that b consists of. It does not refer to b. Errors
-// are those of wire.Scan, or say what does not fit where.
-func (c *Codec[T]) Decode(b []byte) (*T, error) {
-	r := reader{buf: b, maxDepth: c.maxDepth}
-	var v *T
-	if c.root.bytes && len(b) <= roomInput {
-		both := new(struct {
-			value T
-			room  [roomBytes]byte
-		})
-		v, r.room = &both.value, both.room[:0]
-	} else {
-		v = new(T)
-	}
-	if err := r.decode(c.root, unsafe.Pointer(v)); err != nil {
-		return nil, err
-	}
-	if err := r.end(); err != nil {
-		return nil, err
-	}
-	return v, nil
-}
-
-// custom are the interfaces of the standard library that change how a type is
-// encoded.
-func custom() []reflect.Type {
-	return []reflect.Type{
-		reflect.TypeFor[encoding.BinaryMarshaler](), reflect.TypeFor[encoding.BinaryUnmarshaler](),
-		reflect.TypeFor[encoding.TextMarshaler](), reflect.TypeFor[encoding.TextUnmarshaler](),
-	}
-}
-
-// compiler makes nodes.
+// compiler makes the plan of one type.
 //
-// Invariant: known has nil for types that are being compiled.
+// Invariant: nodes in known that are being compiled are not plain.
 type compiler struct {
-	Config
-	known map[reflect.Type]*node
+	types    *Types
+	known    map[reflect.Type]*node
+	trusting bool // asks the library about registered types only where nothing else helps
 }
 
-var (
-	errItself = errors.New("contains itself")
-	errCustom = errors.New("has its own encoding")
-	errAgrees = errors.New("is encoded differently elsewhere")
-)
+// pointersMost is how many pointers may stand in a row: a type that is a
+// pointer to itself has no end.
+const pointersMost = 64
 
-// compile gives the plan of t.
+// compile returns the plan of t.
 func (c *compiler) compile(t reflect.Type) (*node, error) {
 	if n, ok := c.known[t]; ok {
-		if n == nil {
-			return nil, fmt.Errorf("%v %w", t, errItself)
-		}
 		return n, nil
 	}
-	for _, i := range c.Custom {
-		if t.Implements(i) || reflect.PointerTo(t).Implements(i) {
-			return nil, fmt.Errorf("%v %w", t, errCustom)
+	if !c.trusting {
+		if n, ok := c.types.nodes.Load(t); ok {
+			return n.(*node), nil
 		}
 	}
-	if t.Size() > maxSize {
-		return nil, fmt.Errorf("%v is larger than %d bytes", t, maxSize)
-	}
-	c.known[t] = nil
-	n, err := c.plan(t)
+	n := &node{typ: t}
+	c.known[t] = n
+	planned, err := c.choose(t, n)
 	if err != nil {
+		delete(c.known, t)
 		return nil, err
 	}
-	if n.height > c.MaxDepth {
-		return nil, fmt.Errorf("%v nests deeper than %d", t, c.MaxDepth)
+	*n = *planned
+	if n.height > c.types.cfg.MaxDepth {
+		n.plain = false
 	}
-	if !c.agrees(n) {
-		return nil, fmt.Errorf("%v %w", t, errAgrees)
-	}
-	c.known[t] = n
 	return n, nil
 }
 
-// agrees asks Agrees about n, with a zero value or a pointer to one.
-func (c *compiler) agrees(n *node) bool {
-	if c.Agrees == nil {
-		return true
+// choose plans t by its own methods, if it has any, else by its kind. n is the
+// node that t will have.
+func (c *compiler) choose(t reflect.Type, n *node) (*node, error) {
+	own := c.ownOf(t)
+	if own == nil {
+		planned, err := c.plan(t)
+		if err == nil || !c.trusting || !c.registered(t) {
+			return planned, err
+		}
+		own = byItself()
 	}
-	v := reflect.New(n.typ)
-	if n.op == opPointer {
-		v.Elem().Set(reflect.New(n.typ.Elem()))
+	planned := &node{op: opOwn, typ: t, own: own, bytes: true, maps: true}
+	if own.encode != byKind && own.decode != byKind {
+		return planned, nil
 	}
-	return c.Agrees(v.Elem(), n.append(nil, v.UnsafePointer()))
+	// One direction is its own, the other goes by its kind, if that can travel.
+	under := &compiler{types: c.types, known: make(map[reflect.Type]*node), trusting: c.trusting}
+	for k, v := range c.known {
+		under.known[k] = v
+	}
+	under.known[t] = n
+	if kind, err := under.plan(t); err == nil {
+		c.known, own.under = under.known, kind
+	}
+	return planned, nil
 }
 
+var errTravel = errors.New("cannot travel")
+
+// plan plans t by its kind.
 func (c *compiler) plan(t reflect.Type) (*node, error) {
+	if t == reflect.TypeFor[time.Time]() {
+		return &node{op: opTime, typ: t, plain: true}, nil
+	}
 	if o, ok := scalar(t); ok {
-		return &node{op: o, typ: t, bytes: o == opString}, nil
+		return &node{op: o, typ: t, bytes: o == opString, plain: true}, nil
 	}
 	switch t.Kind() {
 	case reflect.Slice:
-		switch t.Elem() {
-		case reflect.TypeFor[byte]():
-			return &node{op: opBytes, typ: t, bytes: true}, nil
-		case reflect.TypeFor[string]():
-			return &node{op: opStrings, typ: t, bytes: true, height: 1}, nil
-		}
-		return c.planElem(opSlice, t, 1)
+		return c.planSlice(t)
 	case reflect.Array:
-		if t.Elem() == reflect.TypeFor[byte]() {
-			return &node{op: opByteArray, typ: t, count: t.Len()}, nil
-		}
-		return c.planElem(opArray, t, 1)
+		return c.planArray(t)
 	case reflect.Pointer:
-		return c.planElem(opPointer, t, 0)
+		return c.planPointer(t)
 	case reflect.Struct:
 		return c.planStruct(t)
 	case reflect.Map:
 		return c.planMap(t)
+	case reflect.Interface:
+		switch {
+		case t == reflect.TypeFor[error]():
+			return &node{op: opError, typ: t, bytes: true}, nil
+		case t.NumMethod() == 0:
+			return &node{op: opAny, typ: t, bytes: true, maps: true}, nil
+		}
+		return &node{op: opInterface, typ: t, bytes: true, maps: true}, nil
 	}
-	return nil, fmt.Errorf("%v has no plan", t)
+	return nil, fmt.Errorf("%v %w", t.Kind(), errTravel)
 }
 
-// scalar gives the op of types that contain no others.
+// scalar returns the op of types that contain no others.
 func scalar(t reflect.Type) (op, bool) {
-	switch t.Kind() {
+	switch k := t.Kind(); k {
 	case reflect.Bool:
 		return opBool, true
-	case reflect.Int8:
-		return opInt8, true
-	case reflect.Int16:
-		return opInt16, true
-	case reflect.Int32:
-		return opInt32, true
-	case reflect.Int64:
-		return opInt64, true
-	case reflect.Int:
-		if t.Size() == 4 {
-			return opInt32, true
-		}
-		return opInt64, true
-	case reflect.Uint8:
-		return opUint8, true
-	case reflect.Uint16:
-		return opUint16, true
-	case reflect.Uint32:
-		return opUint32, true
-	case reflect.Uint64:
-		return opUint64, true
-	case reflect.Uint:
-		if t.Size() == 4 {
-			return opUint32, true
-		}
-		return opUint64, true
+	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Int:
+		return sized(opInt8, t.Size()), true
+	case reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uint, reflect.Uintptr:
+		return sized(opUint8, t.Size()), true
 	case reflect.Float32:
 		return opFloat32, true
 	case reflect.Float64:
@@ -272,35 +179,124 @@ func scalar(t reflect.Type) (op, bool) {
 	return 0, false
 }
 
-func (c *compiler) planElem(o op, t reflect.Type, levels int) (*node, error) {
-	elem, err := c.compile(t.Elem())
+// sized is first, the op of one byte, or one of those behind it, for a size in
+// bytes.
+func sized(first op, size uintptr) op {
+	switch size {
+	case 1:
+		return first
+	case 2:
+		return first + 1
+	case 4:
+		return first + 2
+	}
+	return first + 3
+}
+
+func (c *compiler) planSlice(t reflect.Type) (*node, error) {
+	if t.Elem() == reflect.TypeFor[string]() {
+		return &node{op: opStrings, typ: t, bytes: true, plain: true, fans: true, height: 1}, nil
+	}
+	n, err := c.planElem(opSlice, t, 1)
+	if err == nil && n.elem.op == opUint8 {
+		return &node{op: opBytes, typ: t, bytes: true, plain: true}, nil
+	}
+	return n, err
+}
+
+func (c *compiler) planArray(t reflect.Type) (*node, error) {
+	n, err := c.planElem(opArray, t, 1)
 	if err != nil {
 		return nil, err
 	}
-	if o != opPointer && t.Elem().Kind() == reflect.Uint8 {
-		return nil, fmt.Errorf("%v has bytes of another name", t)
-	}
-	n := &node{op: o, typ: t, elem: elem, size: elem.typ.Size(), bytes: elem.bytes, height: elem.height + levels}
-	if o == opArray {
-		n.count = t.Len()
+	n.count = t.Len()
+	if n.elem.op == opUint8 {
+		return &node{op: opByteArray, typ: t, count: n.count, plain: true}, nil
 	}
 	return n, nil
 }
 
+func (c *compiler) planPointer(t reflect.Type) (*node, error) {
+	to := t.Elem()
+	for range pointersMost {
+		if to.Kind() != reflect.Pointer {
+			return c.planElem(opPointer, t, 0)
+		}
+		to = to.Elem()
+	}
+	return nil, fmt.Errorf("a pointer to itself %w", errTravel)
+}
+
+func (c *compiler) planElem(o op, t reflect.Type, levels int) (*node, error) {
+	elem, err := c.compile(t.Elem())
+	if err != nil {
+		if o != opPointer {
+			err = at(err, "[]")
+		}
+		return nil, err
+	}
+	n := &node{
+		op: o, typ: t, elem: elem, size: t.Elem().Size(), bytes: elem.bytes, plain: elem.plain, maps: elem.maps,
+		height: elem.height + levels,
+	}
+	n.fans = o != opPointer && (n.size == 0 || !elem.flat())
+	return n, nil
+}
+
+// flat reports whether all of a value lies in its own memory, so that each copy
+// of its encoding has been paid for.
+func (n *node) flat() bool {
+	switch n.op {
+	case opByteArray, opTime:
+		return true
+	case opArray:
+		return n.size > 0 && n.elem.flat()
+	case opStruct:
+		for i := range n.fields {
+			if f := &n.fields[i]; f.hops != nil || !f.plain || !f.flat() {
+				return false
+			}
+		}
+		return true
+	}
+	return n.op <= opFloat64
+}
+
 func (c *compiler) planMap(t reflect.Type) (*node, error) {
 	if t.Key() == reflect.TypeFor[string]() && t.Elem() == reflect.TypeFor[string]() {
-		return &node{op: opStringMap, typ: t, bytes: true, height: 1}, nil
+		return &node{op: opStringMap, typ: t, bytes: true, plain: true, maps: true, fans: true, height: 1}, nil
+	}
+	key, err := c.compile(t.Key())
+	if err != nil {
+		return nil, at(err, "[key]")
+	}
+	if !key.keys() {
+		return nil, fmt.Errorf("a map with keys of type %v %w", t.Key(), errTravel)
 	}
 	n, err := c.planElem(opMap, t, 1)
 	if err != nil {
 		return nil, err
 	}
-	if n.key, err = c.compile(t.Key()); err != nil {
-		return nil, err
-	}
-	if o := n.key.op; o != opString && (o < opInt8 || o > opUint64) {
-		return nil, fmt.Errorf("%v has keys other than strings and integers", t)
-	}
-	n.bytes = n.bytes || n.key.bytes
+	n.key, n.maps, n.fans = key, true, true
+	n.bytes, n.plain = n.bytes || key.bytes, n.plain && key.plain
+	n.height = max(n.height, key.height+1)
 	return n, nil
+}
+
+// keys reports whether a key that arrives is equal to the one that was sent.
+// Keys with pointers never are.
+func (n *node) keys() bool {
+	switch n.op {
+	case opPointer, opError, opInterface:
+		return false
+	case opArray:
+		return n.elem.keys()
+	case opStruct:
+		for i := range n.fields {
+			if f := &n.fields[i]; f.hops != nil || !f.keys() {
+				return false
+			}
+		}
+	}
+	return true
 }

@@ -2,8 +2,6 @@ package pack
 
 import (
 	"encoding/binary"
-	"fmt"
-	"math"
 	"unsafe"
 
 	"github.com/meshnode/meshnode/internal/wire"
@@ -27,19 +25,10 @@ type reader struct {
 	pos      int
 	depth    int
 	maxDepth int
+	types    *Types
 	owed     int
 	room     []byte
 	made     int // size of the last room allocated
-}
-
-// errMisfit is a value of another kind than its place wants.
-type errMisfit struct {
-	code byte // that the value begins with
-	want string
-}
-
-func (e *errMisfit) Error() string {
-	return fmt.Sprintf("a value of code 0x%02x, not %s", e.code, e.want)
 }
 
 // end makes sure that nothing is left.
@@ -86,80 +75,6 @@ func (r *reader) unsigned(width int) (uint64, error) {
 	return binary.BigEndian.Uint64(b), nil
 }
 
-// integer reads an integer in any form, as 64 bits of two's complement; nil is
-// 0. A place with fewer bits takes the lowest ones, one without a sign takes
-// them as they are: so does the library.
-func (r *reader) integer() (uint64, error) {
-	c, err := r.code()
-	if err != nil {
-		return 0, err
-	}
-	if c < 0x80 || c >= 0xe0 {
-		return uint64(int8(c)), nil
-	}
-	return r.wide(c, "an integer")
-}
-
-// wide reads what follows the code of an integer of more than one byte.
-func (r *reader) wide(c byte, want string) (uint64, error) {
-	switch c {
-	case 0xc0:
-		return 0, nil
-	case 0xcc, 0xcd, 0xce, 0xcf:
-		return r.unsigned(1 << (c - 0xcc))
-	case 0xd0, 0xd1, 0xd2, 0xd3:
-		width := 1 << (c - 0xd0)
-		u, err := r.unsigned(width)
-		shift := 64 - 8*width
-		return uint64(int64(u<<shift) >> shift), err
-	}
-	return 0, &errMisfit{c, want}
-}
-
-// float64 reads a number in any form, float32 one in any but a double.
-func (r *reader) float64() (float64, error) {
-	c, err := r.code()
-	if err != nil {
-		return 0, err
-	}
-	if c == 0xcb {
-		u, err := r.unsigned(8)
-		return math.Float64frombits(u), err
-	}
-	return r.single(c)
-}
-
-func (r *reader) float32() (float32, error) {
-	c, err := r.code()
-	if err != nil {
-		return 0, err
-	}
-	if c == 0xca {
-		u, err := r.unsigned(4)
-		return math.Float32frombits(uint32(u)), err
-	}
-	n, err := r.whole(c)
-	return float32(n), err
-}
-
-func (r *reader) single(c byte) (float64, error) {
-	if c == 0xca {
-		u, err := r.unsigned(4)
-		return float64(math.Float32frombits(uint32(u))), err
-	}
-	n, err := r.whole(c)
-	return float64(n), err
-}
-
-// whole reads an integer where a float goes.
-func (r *reader) whole(c byte) (int64, error) {
-	if c < 0x80 || c >= 0xe0 {
-		return int64(int8(c)), nil
-	}
-	n, err := r.wide(c, "a number that fits")
-	return int64(n), err
-}
-
 func (r *reader) bool() (bool, error) {
 	c, err := r.code()
 	if err != nil {
@@ -171,7 +86,7 @@ func (r *reader) bool() (bool, error) {
 	case 0xc0, 0xc2:
 		return false, nil
 	}
-	return false, &errMisfit{c, "a bool"}
+	return false, misfit(c, "a bool")
 }
 
 // text reads a string or binary; what it gives is a part of the input. A nil
@@ -192,7 +107,7 @@ func (r *reader) text() ([]byte, error) {
 	case c >= 0xd9 && c <= 0xdb:
 		n, err = r.unsigned(1 << (c - 0xd9))
 	default:
-		err = &errMisfit{c, "a string or binary"}
+		err = misfit(c, "a string or binary")
 	}
 	if err != nil {
 		return nil, err
@@ -264,7 +179,7 @@ func (r *reader) arrayOf(c byte, want string) (int, error) {
 		}
 		return r.paid(n, 1)
 	}
-	return 0, &errMisfit{c, want}
+	return 0, misfit(c, want)
 }
 
 func (r *reader) mapping() (int, error) {
@@ -273,7 +188,7 @@ func (r *reader) mapping() (int, error) {
 		return 0, err
 	}
 	if !isMap(c) && c != 0xc0 {
-		return 0, &errMisfit{c, "a map"}
+		return 0, misfit(c, "a map")
 	}
 	return r.mappingOf(c)
 }
