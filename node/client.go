@@ -106,9 +106,9 @@ func (c *Client) invoke(ctx context.Context, call *rpc.Call) error {
 
 // direct calls the node that the client is connected to.
 func (c *Client) direct(ctx context.Context, call *rpc.Call) error {
-	body, err := call.Spec.AppendRequest(nil, call.Req)
+	body, err := call.Spec.EncodeRequest(nil, call.Req, c.bodies.guard())
 	if err != nil {
-		return rpc.Errorf(rpc.InvalidArgument, "request of %s: %v", call.Spec.Name(), err)
+		return err
 	}
 	req := transport.Request{Method: call.Spec.Name(), Body: body, Deadline: c.due(ctx, call), Into: call.Into}
 	req.Meta = transport.Meta{
@@ -202,9 +202,9 @@ func errorOf(reply *transport.Reply) *rpc.Error {
 
 // forwarded has the node carry the call.
 func (c *Client) forwarded(ctx context.Context, call *rpc.Call) error {
-	body, err := call.Spec.AppendRequest(nil, call.Req)
+	body, err := call.Spec.EncodeRequest(nil, call.Req, c.bodies.guard())
 	if err != nil {
-		return rpc.Errorf(rpc.InvalidArgument, "request of %s: %v", call.Spec.Name(), err)
+		return err
 	}
 	ctx, cancel := context.WithDeadline(ctx, c.due(ctx, call))
 	defer cancel()

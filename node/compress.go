@@ -20,6 +20,11 @@ type bodies struct {
 	limit int
 }
 
+// guard is how many bytes a value may take while it is encoded. That is more than
+// the limit: what is somewhat too long is refused by who knows both lengths and
+// the peer. What grows beyond it may never end.
+func (b *bodies) guard() int { return min(2*b.limit, rpc.MaxBody) }
+
 // shrink gives a body as it is to be sent, and how it is encoded. buf is where
 // it may be put; it is given back for reuse, grown perhaps.
 func (b *bodies) shrink(buf []byte, body []byte, how rpc.Compression) (sent, grown []byte, encoding uint8) {

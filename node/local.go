@@ -167,7 +167,7 @@ func (c *localCall) serve(n *Node) {
 // replyHere encodes a handler's reply for a caller on this node.
 func (n *Node) replyHere(h *handler, reply any) (*[]byte, error) {
 	buf := n.buffer()
-	b, err := h.Spec.AppendReply((*buf)[:0], reply)
+	b, err := h.Spec.EncodeReply((*buf)[:0], reply, n.bodies.guard())
 	switch {
 	case err != nil:
 		err = n.unencodable(h, err)

@@ -56,9 +56,10 @@ func (o *outgoing) encode() error {
 		}
 	}
 	buf := o.n.buffer()
-	b, err := o.call.Spec.AppendRequest((*buf)[:0], o.call.Req)
+	b, err := o.call.Spec.EncodeRequest((*buf)[:0], o.call.Req, o.n.bodies.guard())
 	if err != nil {
-		return rpc.Errorf(rpc.InvalidArgument, "request of %s: %v", o.call.Spec.Name(), err)
+		o.n.recycle(buf)
+		return err
 	}
 	*buf = b
 	o.body, o.buffer, o.encoded = b, buf, true

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/meshnode/meshnode/rpc"
@@ -84,6 +85,9 @@ func (n *Node) requestOf(spec *rpc.Spec, in *transport.Incoming) (any, error) {
 // unencodable logs why a reply cannot be encoded, and returns what its caller gets instead.
 func (n *Node) unencodable(h *handler, err error) *rpc.Error {
 	n.log.Error().Err(err).Str("method", h.Spec.Name()).Msg("reply cannot be encoded")
+	if errors.Is(err, rpc.ResourceExhausted) {
+		return rpc.Errorf(rpc.ResourceExhausted, "the reply exceeds the limit of %d bytes", n.bodies.limit).After(rpc.NeverRetry)
+	}
 	return rpc.Errorf(rpc.Internal, "the reply cannot be encoded")
 }
 

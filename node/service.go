@@ -42,7 +42,7 @@ func (s *service) work() (any, error) {
 		return nil, nil
 	}
 	s.buffer = s.n.buffer()
-	if s.body, err = s.h.Spec.AppendReply((*s.buffer)[:0], reply); err != nil {
+	if s.body, err = s.h.Spec.EncodeReply((*s.buffer)[:0], reply, s.n.bodies.guard()); err != nil {
 		return nil, s.n.unencodable(s.h, err)
 	}
 	*s.buffer = s.body

@@ -44,6 +44,7 @@ type rawStream interface {
 	Recv() ([]byte, error)
 	CloseSend() error
 	Close()
+	MaxMessage() int
 }
 
 // Send implements rpc.RawStream.
@@ -60,6 +61,9 @@ func (s *openedStream) Recv() ([]byte, error) {
 	}
 	return nil, io.EOF
 }
+
+// MaxMessage is how many bytes a message may have.
+func (s *openedStream) MaxMessage() int { return s.raw.MaxMessage() }
 
 // CloseSend implements rpc.RawStream.
 func (s *openedStream) CloseSend() error { return s.raw.CloseSend() }
@@ -86,8 +90,12 @@ type servedStream struct {
 	raw interface {
 		Send(msg []byte) error
 		Recv() ([]byte, error)
+		MaxMessage() int
 	}
 }
+
+// MaxMessage is how many bytes a message may have.
+func (s *servedStream) MaxMessage() int { return s.raw.MaxMessage() }
 
 // Send implements rpc.RawStream.
 func (s *servedStream) Send(msg []byte) error { return sendError(s.raw.Send(msg)) }

@@ -157,6 +157,12 @@ func largestPart(window, connWindow int64) int {
 	return int(min(window, connWindow, 2*(wire.Chunk+frameCost)))/2 - frameCost
 }
 
+// MaxMessage is how many bytes a message may have.
+func (c *PipeCaller) MaxMessage() int { return c.p.down.limits.MaxBody }
+
+// MaxMessage is how many bytes a message may have.
+func (s *PipeServer) MaxMessage() int { return s.p.up.limits.MaxBody }
+
 // send sends a message in parts and waits while the window is full.
 func (h *pipeHalf) send(msg []byte) error {
 	if len(msg) > h.limits.MaxBody {

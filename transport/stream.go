@@ -143,6 +143,9 @@ func (s *Stream) Send(msg []byte) error {
 	return s.sendError(err)
 }
 
+// MaxMessage is how many bytes a message to the peer may have.
+func (s *Stream) MaxMessage() int { return s.conn.maxBody }
+
 func (s *Stream) sendError(err error) error {
 	if err != nil && errors.Is(err, context.Canceled) && s.cancel != nil {
 		return context.Cause(s.ctx)
