@@ -136,10 +136,15 @@ type Method[Req, Reply any] struct{ spec *Spec }
 // NewMethod declares a method. Its name is 1 to 128 printable ASCII characters
 // without spaces, by custom "service.Method"; names that begin with "mesh."
 // are the mesh's own. It panics on a bad name: methods are declared in package
-// variables, so that is found when the program starts.
+// variables, so that is found when the program starts. It panics likewise, with
+// the path of the field, if values of Req or Reply cannot travel: those with
+// funcs, channels, complex numbers, unsafe pointers, two fields of one name, or
+// maps whose keys are pointers. docs/types.md lists what can.
 func NewMethod[Req, Reply any](name string, opts ...MethodOption) Method[Req, Reply] {
 	s := &Spec{request: codecFor[Req](), reply: codecFor[Reply]()}
 	s.init(name, opts)
+	mustTravel[Req](name, "request")
+	mustTravel[Reply](name, "reply")
 	return Method[Req, Reply]{spec: s}
 }
 

@@ -41,10 +41,13 @@ type RawStream interface {
 // default gives one.
 type Stream[In, Out any] struct{ spec *Spec }
 
-// NewStream declares a stream. Names are as NewMethod's, which shares them.
+// NewStream declares a stream. Names are as NewMethod's, which shares them. It
+// panics as NewMethod does.
 func NewStream[In, Out any](name string, opts ...MethodOption) Stream[In, Out] {
 	s := &Spec{request: codecFor[In](), reply: codecFor[Out](), streams: true}
 	s.init(name, opts)
+	mustTravel[In](name, "request")
+	mustTravel[Out](name, "reply")
 	return Stream[In, Out]{spec: s}
 }
 

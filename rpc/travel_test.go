@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -16,7 +17,30 @@ type (
 		Any  any
 		Next *cartReq
 	}
+	badReq struct {
+		Items []struct{ Done func() }
+	}
 )
+
+func panicsWith(t *testing.T, want string, f func()) {
+	t.Helper()
+	defer func() {
+		if got := fmt.Sprint(recover()); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}()
+	f()
+}
+
+// Types that cannot travel are refused when the method is declared.
+func TestDeclarationsThatCannotTravel(t *testing.T) {
+	t.Parallel()
+	panicsWith(t, "rpc: cart.Add: request type badReq: field Items[].Done: func cannot travel", func() { NewMethod[badReq, string]("cart.Add") })
+	panicsWith(t, "rpc: cart.Add: reply type badReq: field Items[].Done: func cannot travel", func() { NewMethod[string, badReq]("cart.Add") })
+	panicsWith(t, "rpc: cart.Watch: request type chan int: chan cannot travel", func() { NewStream[chan int, string]("cart.Watch") })
+	panicsWith(t, "rpc: cart.Watch: reply type []func(): field []: func cannot travel", func() { NewStream[string, []func()]("cart.Watch") })
+	panicsWith(t, "<nil>", func() { NewMethod[cartReq, []byte]("cart.Add"); NewStream[any, map[any]any]("cart.Watch") })
+}
 
 // Requests and replies that cannot be encoded are errors with a code, and name
 // the type.

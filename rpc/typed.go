@@ -100,3 +100,21 @@ func (t *typed[T]) guardedDecode(b []byte) (v *T, err error) {
 	}
 	return v, nil
 }
+
+// mustTravel panics if values of T cannot travel, as a bad name does.
+func mustTravel[T any](method, role string) {
+	t := reflect.TypeFor[T]()
+	err := types().Check(t)
+	if err == nil {
+		return
+	}
+	name := t.Name()
+	if name == "" {
+		name = t.String()
+	}
+	field := ""
+	if _, ok := err.(*pack.PathError); ok {
+		field = "field "
+	}
+	panic(fmt.Sprintf("rpc: %s: %s type %s: %s%v", method, role, name, field, err))
+}
