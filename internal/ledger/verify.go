@@ -52,7 +52,8 @@ type entry struct {
 // *pageError where a page can be named, unless all of this is so:
 //
 //   - both meta pages have their checksum. bbolt writes one at a time, in one sector, so that a crash leaves both
-//     whole; without the newer one the last commit would silently be missing.
+//     whole; without the newer one the last commit would silently be missing. Each is in its own place: a copy of
+//     the older one over the newer would bring an older state.
 //   - each page in use belongs to one tree once, or is free, never both and never neither.
 //   - the entries fill each page without gaps, in order, within the bounds that the page above sets.
 //
@@ -99,8 +100,13 @@ func newestMeta(r io.ReaderAt, size int64) (meta, error) {
 	if err != nil {
 		return meta{}, &pageError{page: 1, why: err.Error()}
 	}
-	if second.pageSize != first.pageSize {
+	switch { // of each two transactions, the even one writes page 0
+	case second.pageSize != first.pageSize:
 		return meta{}, &pageError{page: 1, why: "page size differs from page 0's"}
+	case first.txn%2 != 0:
+		return meta{}, &pageError{page: 0, why: fmt.Sprintf("transaction %d belongs on page 1", first.txn)}
+	case second.txn%2 != 1:
+		return meta{}, &pageError{page: 1, why: fmt.Sprintf("transaction %d belongs on page 0", second.txn)}
 	}
 	if first.txn > second.txn {
 		return first, nil
