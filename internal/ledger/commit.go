@@ -113,9 +113,6 @@ func (l *Ledger) refuse() {
 	l.queue = nil
 }
 
-// errExited is the reason when a run has ended the goroutine that it ran on.
-var errExited = errors.New("run called runtime.Goexit")
-
 // commit executes the jobs and answers them once what they did is on disk.
 func (l *Ledger) commit(batch []*job) {
 	jobs := batch[:0]
@@ -124,22 +121,19 @@ func (l *Ledger) commit(batch []*job) {
 			jobs = append(jobs, j)
 		}
 	}
-	err := fmt.Errorf("%w: %w", ErrBroken, errExited)
-	defer func() {
-		if errors.Is(err, ErrBroken) || errors.Is(err, ErrCorrupt) {
-			l.fail(err)
+	err := l.attempt(jobs)
+	if errors.Is(err, ErrBroken) || errors.Is(err, ErrCorrupt) {
+		l.fail(err)
+	}
+	for _, j := range jobs {
+		if err != nil {
+			j.err = err
 		}
-		for _, j := range jobs {
-			if err != nil {
-				j.err = err
-			}
-			if j.err == nil && j.after != nil {
-				j.after()
-			}
-			close(j.ready)
+		if j.err == nil && j.after != nil {
+			j.after()
 		}
-	}()
-	err = l.attempt(jobs)
+		close(j.ready)
+	}
 }
 
 // attempt does the jobs in one transaction, and leaves in them what each of them says. An error is one of the
@@ -156,10 +150,8 @@ func (l *Ledger) attempt(jobs []*job) (err error) {
 		}
 	}()
 	l.stats.pages.Store(uint64(t.btx.Size()))
-	for _, j := range jobs {
-		if j.err = t.run(j.do); t.damage != nil {
-			return t.damage
-		}
+	if t.runAll(jobs); t.damage != nil {
+		return t.damage
 	}
 	if !t.dirty {
 		return nil

@@ -21,10 +21,10 @@ type Call struct {
 // durable together, before Do returns. If the call had run before, it returns the reply of then, and dup. The reply
 // belongs to the caller.
 //
-// run is called at most once, on the committer's goroutine, so it must not wait for anything, and calls of the ledger
-// from within it never return. Many calls share one commit. If run returns an error or panics (*PanicError), or its
-// reply is longer than MaxValue, all that it did to tx is undone, the error is returned, and a later Do with the same id
-// runs again. Nothing of other calls is touched by that.
+// run is called at most once, and one at a time, so it must not wait for anything, and calls of the ledger from within
+// it never return. Many calls share one commit. If run returns an error, panics (*PanicError) or ends its goroutine
+// (ErrExited), or its reply is longer than MaxValue, all that it did to tx is undone, the error is returned, and a later
+// Do with the same id runs again. Nothing of other calls is touched by that.
 //
 // ctx counts while the call waits for its turn; then its error is returned and run is never called. Other errors, with
 // which no effect is kept: ErrNotHeld (a *NotHeldError), ErrOtherArguments, ErrExpired, ErrBadCall, ErrTooLarge, ErrFull,

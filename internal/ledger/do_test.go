@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -272,17 +273,52 @@ func TestGiveUp(t *testing.T) {
 	same(t, "state", state(t, l, 0), "x=1")
 }
 
-// TestGoexit has a run end the committer's goroutine, as t.FailNow in a handler would.
+// TestGoexit has runs end their goroutine, as t.FailNow in a handler would: alone, and between others of one
+// transaction. Nothing of them is kept, and nothing of the others is lost.
 func TestGoexit(t *testing.T) {
 	l := fresh(t, 1, Config{})
-	_, _, err := l.Do(t.Context(), call(0, "exits"), func(tx *Tx) ([]byte, error) {
+	exit := func(tx *Tx) ([]byte, error) {
 		_, _ = add("x", 1)(tx)
+		_ = tx.Later(1, []byte("never"))
 		runtime.Goexit()
 		return nil, nil
+	}
+	_, _, err := l.Do(t.Context(), call(0, "exits"), exit)
+	wantErr(t, err, ErrExited)
+	gate, in := make(chan struct{}), make(chan struct{})
+	var all sync.WaitGroup
+	all.Go(func() { // so that the others are one batch
+		_, _, err := l.Do(t.Context(), call(0, "first"), func(tx *Tx) ([]byte, error) {
+			close(in)
+			<-gate
+			return add("x", 1)(tx)
+		})
+		if err != nil {
+			t.Error(err)
+		}
 	})
-	wantErr(t, err, ErrBroken)
-	_, _, err = l.Do(t.Context(), call(0, "later"), add("x", 1))
-	wantErr(t, err, ErrBroken)
+	<-in
+	var kept atomic.Int64
+	for i := range 20 {
+		all.Go(func() {
+			run, want := add("x", 1), error(nil)
+			if i%2 == 0 {
+				run, want = exit, ErrExited
+			}
+			if _, _, err := l.Do(t.Context(), call(0, fmt.Sprint(i)), run); !errors.Is(err, want) {
+				t.Errorf("%d: %v", i, err)
+			} else if err == nil {
+				kept.Add(1)
+			}
+		})
+	}
+	close(gate)
+	all.Wait()
+	same(t, "kept", kept.Load(), 10)
+	same(t, "state", state(t, l, 0), "x=11")
 	l = reopen(t, l)
-	same(t, "state", state(t, l, 0), "")
+	same(t, "state", state(t, l, 0), "x=11")
+	items, err := l.NextFollow(0, 10)
+	check(t, err)
+	same(t, "follow-ups", len(items), 0)
 }

@@ -43,7 +43,8 @@
 // # Concurrency
 //
 // All methods may be called from any number of goroutines. One goroutine, the committer, writes: it takes whatever
-// waits, runs it in one transaction, one after the other, commits, and then answers. A run that fails is undone alone.
+// waits, has it run in one transaction, one after the other, commits, and then answers. The runs are on a goroutine that
+// lives as long as the transaction's runs, so that one of them may end it. A run that fails is undone alone.
 // View, Export, NextFollow and Arrived read beside it; Where, Holds and Held don't touch the file. Close ends the
 // committer and waits for it.
 //

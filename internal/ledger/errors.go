@@ -27,6 +27,7 @@ var (
 	ErrOtherArguments = errors.New("ledger: id was used with other arguments")
 	ErrExpired        = errors.New("ledger: call has expired")
 	ErrTooLarge       = errors.New("ledger: key or value too large")
+	ErrExited         = errors.New("ledger: run called runtime.Goexit") // as t.FailNow does; all that it wrote is undone
 	ErrTxDone         = errors.New("ledger: transaction has ended, or only reads")
 )
 

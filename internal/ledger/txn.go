@@ -3,6 +3,7 @@ package ledger
 import (
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -142,24 +143,66 @@ func (t *txn) write(b *bbolt.Bucket, key, value []byte) {
 	}
 }
 
-// run executes a job. If it fails, all that it wrote is undone, and no other job notices.
-func (t *txn) run(do func(*txn) error) error {
-	next := t.next
+// run executes a job. If it fails, all that it wrote is undone, and no other job notices; also if it ends the
+// goroutine (runtime.Goexit), on which run then doesn't return.
+func (t *txn) run(do func(*txn) error) (err error) {
+	next, returned := t.next, false
 	t.journal, t.changed = t.journal[:0], false
-	err := t.guarded(do)
+	defer func() {
+		if !returned {
+			_ = t.revert(next, ErrExited)
+		}
+	}()
+	err = t.guarded(do)
+	returned = true
 	if t.damage != nil {
 		return t.damage
 	}
 	if err != nil {
-		if t.changed {
-			return t.damaged(fmt.Errorf("a step failed midway: %w", err))
-		}
-		t.undo()
-		t.next = next
-		return err
+		return t.revert(next, err)
 	}
 	t.dirty = t.dirty || t.changed || len(t.journal) > 0
 	return nil
+}
+
+// revert undoes what a job wrote that failed with err, and returns that.
+func (t *txn) revert(next uint64, err error) error {
+	if t.changed {
+		return t.damaged(fmt.Errorf("a step failed midway: %w", err))
+	}
+	t.undo()
+	t.next = next
+	return err
+}
+
+// runAll executes jobs, one after the other, until one finds damage. Each leaves its error in it.
+func (t *txn) runAll(jobs []*job) {
+	for len(jobs) > 0 && t.damage == nil {
+		jobs = jobs[t.runSome(jobs):]
+	}
+}
+
+// runSome executes jobs on a goroutine of its own, and returns how many: all, or those up to one that ended the
+// goroutine. So the committer goes on whatever a run does.
+func (t *txn) runSome(jobs []*job) (n int) {
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer func() {
+			if n < len(jobs) && t.damage == nil {
+				jobs[n].err = ErrExited
+				n++
+			}
+		}()
+		debug.SetPanicOnFault(true)
+		for ; n < len(jobs); n++ {
+			if jobs[n].err = t.run(jobs[n].do); t.damage != nil {
+				return
+			}
+		}
+	}()
+	<-ended
+	return n
 }
 
 func (t *txn) guarded(do func(*txn) error) error {
