@@ -107,6 +107,9 @@ func Open(dir string, cfg Config) (*Box, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("outbox %s: %w", dir, named(err)), b.log.Close())
 	}
+	if err := b.openSuspects(); err != nil {
+		return nil, errors.Join(fmt.Errorf("outbox %s: %w", dir, err), b.closeFiles())
+	}
 	b.tellRecovery()
 	b.tasks.Go(b.follow)
 	b.tasks.Go(b.tidy)
@@ -123,7 +126,7 @@ func restore(dir string, cfg Config) (*Box, error) {
 		seed = uint64(time.Now().UnixNano()) ^ uint64(os.Getpid())<<32
 	}
 	b := &Box{dir: dir, cfg: cfg, random: rand.New(rand.NewPCG(seed, 0x6f7574626f78)), index: map[string]*entry{}, lanes: map[string]*lane{}}
-	b.schedule.workers = map[*worker]bool{}
+	b.schedule.workers, b.running.suspects = map[*worker]bool{}, make(chan struct{}, 1)
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	r := newReplay(b, time.Now())
 	log, found, err := redo.Open(redo.Config{FS: cfg.fs, Dir: filepath.Join(dir, logDir), ReadOnly: cfg.ReadOnly}, r.record)
@@ -139,8 +142,9 @@ func restore(dir string, cfg Config) (*Box, error) {
 
 // What is in a box's directory.
 const (
-	logDir     = "redo"
-	ledgerFile = "ledger.db"
+	logDir       = "redo"
+	ledgerFile   = "ledger.db"
+	inflightFile = "inflight"
 )
 
 // IsDir reports whether dir holds an outbox: Open has made one there.
@@ -210,10 +214,18 @@ func (b *Box) Close() error {
 	b.mu.Unlock()
 	b.cancel()
 	b.tasks.Wait()
-	if b.ledger == nil {
-		return b.log.Close()
+	return b.closeFiles()
+}
+
+func (b *Box) closeFiles() error {
+	err := b.log.Close()
+	if b.ledger != nil {
+		err = errors.Join(err, b.ledger.Close())
 	}
-	return errors.Join(b.log.Close(), b.ledger.Close())
+	if b.running.file != nil {
+		err = errors.Join(err, b.running.file.close())
+	}
+	return err
 }
 
 // failLocked notes that the log cannot be written any more.

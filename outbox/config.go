@@ -22,6 +22,7 @@ const (
 	DefaultCheckpoint  = 64 << 20
 	DefaultHandover    = 10 * time.Second
 	DefaultGiveUpAfter = 10 * time.Minute
+	DefaultMaxCrashes  = 3
 )
 
 // Orphans says what becomes of partitions whose holder does not come back.
@@ -68,6 +69,10 @@ type Config struct {
 	// refusal in this process: long enough for a rolling upgrade. 0:
 	// DefaultGiveUpAfter.
 	GiveUpAfter time.Duration
+	// MaxCrashes is how often the process of a node may die while a handler executes
+	// a call; the call is refused after that, and is a dead letter. 0:
+	// DefaultMaxCrashes; negative: it is executed again and again.
+	MaxCrashes int
 	// Handover is how long a leaving node waits for others to fetch what it holds.
 	// 0: DefaultHandover.
 	Handover time.Duration
@@ -121,6 +126,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.MaxPending == 0 {
 		c.MaxPending = DefaultMaxPending
+	}
+	if c.MaxCrashes == 0 {
+		c.MaxCrashes = DefaultMaxCrashes
 	}
 	if c.MaxResults == 0 {
 		c.MaxResults = DefaultMaxResults

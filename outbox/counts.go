@@ -15,6 +15,7 @@ type Counts struct {
 	Executed   uint64 `json:"executed"`    // calls executed here, ordinary ones of Handle's methods included
 	Duplicates uint64 `json:"duplicates"`  // deliveries of calls that had been executed
 	BadHeaders uint64 `json:"bad_headers"` // calls whose metadata of a durable call could not be read
+	Poisonous  uint64 `json:"poisonous"`   // deliveries refused because the process has died with the call too often
 	NotHeld    uint64 `json:"not_held"`    // deliveries refused because the partition's state was not here yet
 
 	Fetched       uint64 `json:"fetched"`        // partitions taken from other nodes

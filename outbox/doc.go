@@ -17,8 +17,8 @@
 // A call is written to a redo log before Enqueue returns; many callers share one
 // fsync. It is delivered to the owner of its key, and tried again, with pauses that
 // double, over crashes, restarts and changes of ownership until it was executed, is
-// refused for good, or expires. The latter two make it a dead letter, which is kept
-// until Retry or Drop. Calls of one key are made in the order of their taking, keys
+// refused for good, expires, or is cancelled. The latter three make it a dead letter,
+// which is kept until Retry or Drop. Calls of one key are made in the order of their taking, keys
 // side by side; a dead letter does not hold up those behind it. Checkpoints bound the
 // log and the time to recover.
 //
@@ -39,6 +39,10 @@
 // unless its code is Unavailable because a write failed: then it may be there when
 // the box is opened again. Damaged files are ErrCorrupt, with name and offset; only
 // a torn end of the log, which no caller was told of, is cut.
+//
+// A call that kills the process of the node that executes it (a stack overflow, os.Exit)
+// is found out by a file that names the calls under way; after Config.MaxCrashes it is
+// a dead letter.
 //
 // # Concurrency
 //

@@ -73,13 +73,14 @@ var (
 
 // machine is one node with a box, which can be started again on what it left.
 type machine struct {
-	l    *lab
-	name string
-	dir  string
-	n    *node.Node
-	box  *Box
-	mu   sync.Mutex
-	ran  []string // ids and arguments of the calls that handlers ran, also those undone
+	l     *lab
+	name  string
+	dir   string
+	n     *node.Node
+	box   *Box
+	table *router.Table // as it was last looked at
+	mu    sync.Mutex
+	ran   []string // ids and arguments of the calls that handlers ran, also those undone
 }
 
 // lab is a cluster of machines in this process.

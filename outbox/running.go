@@ -11,12 +11,15 @@ type running struct {
 	id        string
 }
 
-// runningCalls keeps two deliveries of one call from running side by side. The zero
-// value is ready.
+// runningCalls keeps two deliveries of one call from running side by side, and notes
+// which calls run.
 //
 // Invariant: a call is in the map while it runs; what is there is closed when it
 // does not any more.
 type runningCalls struct {
+	file     *inflight     // nil: the box is open to be read only
+	suspects chan struct{} // holds a token while a call runs with which the process has died before
+
 	mu    sync.Mutex
 	calls map[running]chan struct{}
 }

@@ -23,7 +23,7 @@ func Handle[Req, Reply any](b *Box, r rpc.Registrar, m rpc.Method[Req, Reply], f
 		encoded, dup, err := b.execute(ctx, func(tx *Tx) ([]byte, error) {
 			reply, err := fn(ctx, tx, req.(*Req))
 			if err != nil {
-				return nil, err
+				return nil, rpc.AsError(err) // here, where its methods may panic
 			}
 			if reply == nil {
 				reply = new(Reply)
@@ -54,10 +54,10 @@ func (b *Box) execute(ctx context.Context, run func(*Tx) ([]byte, error)) (reply
 		b.keeper.waitHeld(ctx, call.Partition)
 	}
 	info, _ := rpc.InfoFrom(ctx)
-	in := func(t *ledger.Tx) ([]byte, error) { return run(&Tx{tx: t, box: b, info: info, id: call.ID}) }
 	if call.ID != "" {
-		reply, dup, err = b.ledger.Do(ctx, call, in)
+		reply, dup, err = b.executeOnce(ctx, call, info, run)
 	} else {
+		in := func(t *ledger.Tx) ([]byte, error) { return run(&Tx{tx: t, box: b, info: info}) }
 		reply, err = b.ledger.Update(ctx, call.Partition, in)
 	}
 	switch {
@@ -69,6 +69,20 @@ func (b *Box) execute(ctx context.Context, run func(*Tx) ([]byte, error)) (reply
 		b.count(func(c *Counts) { c.Executed++ })
 	}
 	return reply, dup, nil
+}
+
+// executeOnce runs a durable call in a transaction of the ledger, or finds that it was
+// run.
+func (b *Box) executeOnce(ctx context.Context, call ledger.Call, info *rpc.Info, run func(*Tx) ([]byte, error)) (reply []byte, dup bool, err error) {
+	release, err := b.suspect(ctx, call)
+	if err != nil {
+		return nil, false, err
+	}
+	defer func() { release(err) }()
+	return b.ledger.Do(ctx, call, func(t *ledger.Tx) ([]byte, error) {
+		defer b.running.file.end(b.running.file.begin(call))
+		return run(&Tx{tx: t, box: b, info: info, id: call.ID})
+	})
 }
 
 // callOf gives what the ledger must know of the call that a handler serves.
@@ -97,6 +111,9 @@ func (b *Box) served(err error) error {
 	case errors.As(err, &panicked):
 		b.cfg.Logger.Error().Any("panic", panicked.Value).Bytes("stack", panicked.Stack).Msg("a handler panicked; what it wrote is undone")
 		return rpc.Errorf(rpc.Internal, "the handler panicked")
+	case errors.Is(err, ledger.ErrExited):
+		b.cfg.Logger.Error().Msg("a handler called runtime.Goexit; what it wrote is undone")
+		return rpc.Errorf(rpc.Internal, "the handler ended its goroutine (runtime.Goexit)")
 	case errors.Is(err, ledger.ErrNotHeld):
 		b.count(func(c *Counts) { c.NotHeld++ })
 		return b.notHeld(err)
@@ -169,9 +186,24 @@ func (b *Box) once(ctx context.Context, h *rpc.Handler, req any) (any, error) {
 		b.count(func(c *Counts) { c.Duplicates++ })
 		return h.Spec.DecodeReply(encoded)
 	}
-	reply, err := h.Serve(ctx, req)
+	return b.onceMore(ctx, h, call, req)
+}
+
+// errUnended is of a handler that has not returned.
+var errUnended = rpc.Errorf(rpc.Internal, "the handler did not return")
+
+// onceMore runs a handler without a transaction for a call that is not known to have
+// been executed, and remembers its reply.
+func (b *Box) onceMore(ctx context.Context, h *rpc.Handler, call ledger.Call, req any) (reply any, err error) {
+	release, err := b.suspect(ctx, call)
 	if err != nil {
 		return nil, err
+	}
+	err = errUnended // stays if the handler panics, or ends its goroutine
+	defer func() { release(err) }()
+	defer b.running.file.end(b.running.file.begin(call))
+	if reply, err = h.Serve(ctx, req); err != nil {
+		return nil, rpc.AsError(err) // here, where its methods may panic
 	}
 	_, _, err = b.ledger.Do(ctx, call, func(*ledger.Tx) ([]byte, error) { return h.Spec.AppendReply(nil, reply) })
 	if err != nil {

@@ -29,6 +29,7 @@ var (
 // First bytes of the keys in a partition's bucket.
 const (
 	kindApp     = 'a' // length of the bucket's name u8, name, key -> value of the application
+	kindCrash   = 'c' // id -> how often the process died while it executed the call
 	kindDone    = 'd' // id -> outcome of a call
 	kindHorizon = 'h' // alone -> u64 ms: what expired up to then may have been forgotten
 )
@@ -76,6 +77,7 @@ func partitionKey(p uint32) []byte { return binary.BigEndian.AppendUint32(nil, p
 type checkEntry struct {
 	version uint32 // 0 as long as it was not come to
 	entries int
+	accused bool // there are calls with which the process has died
 }
 
 func (c *checkEntry) visit(e entry) error {
@@ -94,10 +96,14 @@ func (c *checkEntry) visit(e entry) error {
 		if err != nil {
 			return err
 		}
+		c.accused = c.accused || accuses(e.key)
 		return checkPair(e.key, payload)
 	}
 	return fmt.Errorf("unknown bucket %q", e.path)
 }
+
+// accuses reports whether the key of a pair is that of crashes.
+func accuses(key []byte) bool { return len(key) > 0 && key[0] == kindCrash }
 
 func (c *checkEntry) top(e entry) error {
 	if !e.bucket {
@@ -175,11 +181,11 @@ func checkPair(key, payload []byte) error {
 			return fmt.Errorf("key of %d bytes", len(key))
 		}
 		return nil
-	case kindDone:
+	case kindCrash, kindDone:
 		if len(key) == 1 || len(key) > 1+MaxID {
 			return fmt.Errorf("id of %d bytes", len(key)-1)
 		}
-		_, err := decodeDone(payload)
+		_, err := expiryOf(key, payload)
 		return err
 	case kindHorizon:
 		if len(key) != 1 || len(payload) != 8 {

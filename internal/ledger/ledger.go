@@ -45,6 +45,9 @@ type Ledger struct {
 	follow chan struct{}
 	stats  counters
 
+	// accused is set once there may be calls with which the process has died; without, none is looked for.
+	accused atomic.Bool
+
 	wake  chan struct{} // holds one token while queue may not be empty
 	quit  chan struct{}
 	ended chan struct{} // closed when the committer is gone

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 )
 
 // Pair is an entry of a partition on its way to another node: of the application's state or of the outcomes of calls.
@@ -69,6 +70,9 @@ func (l *Ledger) Import(ctx context.Context, p uint32, epoch uint64, c Chunk) er
 		now, _ = t.holding(p)
 		return err
 	}, func() {
+		if slices.ContainsFunc(c.Pairs, func(pair Pair) bool { return accuses(pair.Key) }) {
+			l.accused.Store(true)
+		}
 		if now.State != Unknown {
 			l.held.Store(p, now)
 		}

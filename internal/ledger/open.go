@@ -82,10 +82,12 @@ func (l *Ledger) check() (fresh bool, err error) {
 		return true, os.Truncate(l.path, 0)
 	}
 	if l.cfg.Unchecked {
+		l.accused.Store(true) // for all that is known
 		return false, nil
 	}
 	c := &checkEntry{}
 	_, err = verify(f, info.Size(), c.visit)
+	l.accused.Store(c.accused)
 	switch {
 	case errors.Is(err, ErrNewerFormat):
 		return false, fmt.Errorf("%s: %w", l.path, err)

@@ -12,8 +12,8 @@ const (
 	purgeScan  = 20_000 // outcomes and partitions looked at in one transaction that reads
 )
 
-// Purge forgets the outcomes of calls that had expired Config.Retention before now, and returns how many. It reads all
-// outcomes, so call it a few times within a retention rather than all the time. It takes as
+// Purge forgets the outcomes and the crashes of calls that had expired Config.Retention before now, and returns how many.
+// It reads all of them, so call it a few times within a retention rather than all the time. It takes as
 // many transactions as it needs, each of bounded work, so that calls get their turn between them, and stops early with
 // ctx's error.
 //
@@ -36,13 +36,13 @@ func (l *Ledger) Purge(ctx context.Context, now time.Time) (n int, err error) {
 	return n, nil
 }
 
-// scan reads all outcomes, a piece at a time. A piece ends with the partition in which it has found something.
+// scan reads all outcomes and crashes, a piece at a time. A piece ends with the partition in which it has found something.
 type scan struct {
 	until     int64 // ms since 1970
 	partition uint32
 	key       []byte   // in the bucket of partition: where to go on; nil is its beginning
 	in        uint32   // the partition that due is of
-	due       [][]byte // keys of outcomes that had expired by until
+	due       [][]byte // keys of what had expired by until
 	end       bool
 }
 
@@ -81,10 +81,10 @@ func (s *scan) read(t *txn) error {
 func (s *scan) part(t *txn, part place, left *int) (whole bool, err error) {
 	from := s.key
 	if from == nil {
-		from = []byte{kindDone}
+		from = []byte{kindCrash}
 	}
 	c := part.bucket.Cursor()
-	for k, v := c.Seek(from); k != nil && k[0] == kindDone; k, v = c.Next() {
+	for k, v := c.Seek(from); k != nil && (k[0] == kindCrash || k[0] == kindDone); k, v = c.Next() {
 		if *left--; *left <= 0 || len(s.due) == purgeBatch {
 			s.key = bytes.Clone(k)
 			return false, nil
@@ -93,11 +93,11 @@ func (s *scan) part(t *txn, part place, left *int) (whole bool, err error) {
 		if err != nil {
 			return false, t.damaged(err)
 		}
-		d, err := decodeDone(payload)
+		expires, err := expiryOf(k, payload)
 		if err != nil {
 			return false, t.damaged(err)
 		}
-		if d.expires <= s.until {
+		if expires <= s.until {
 			s.due = append(s.due, bytes.Clone(k))
 		}
 	}
@@ -117,13 +117,13 @@ func (l *Ledger) purge(ctx context.Context, s scan) (n int, err error) {
 			if !ok {
 				continue
 			}
-			d, err := decodeDone(payload)
+			expires, err := expiryOf(key, payload)
 			if err != nil {
 				return t.damaged(err)
 			}
-			if d.expires <= s.until {
+			if expires <= s.until {
 				t.delete(part, key)
-				last = max(last, d.expires)
+				last = max(last, expires)
 				n++
 			}
 		}

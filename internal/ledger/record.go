@@ -89,6 +89,16 @@ func decodeDone(payload []byte) (done, error) {
 	return d, nil
 }
 
+// expiryOf returns when the call expires whose outcome or crashes a pair has, in ms since 1970.
+func expiryOf(key, payload []byte) (int64, error) {
+	if accuses(key) {
+		c, err := decodeCrash(payload)
+		return c.expires, err
+	}
+	d, err := decodeDone(payload)
+	return d.expires, err
+}
+
 func doneKey(id string) []byte { return append([]byte{kindDone}, id...) }
 
 // stage is how far a partition that arrives has come.
