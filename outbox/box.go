@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/meshnode/meshnode/internal/disk"
@@ -52,8 +53,8 @@ type Box struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 	tasks  sync.WaitGroup
-	mesh   rpc.Caller // set by Start before calls are made
-	keeper *keeper    // nil before Start
+	mesh   rpc.Caller             // set by Start before calls are made
+	keeper atomic.Pointer[keeper] // nil before Start, and once the box is closed
 
 	mu           sync.Mutex
 	random       *rand.Rand
@@ -214,6 +215,8 @@ func (b *Box) Close() error {
 	b.mu.Unlock()
 	b.cancel()
 	b.tasks.Wait()
+	b.keeper.Store(nil) // who keeps a closed box does not keep its node
+	b.mesh = nil
 	return b.closeFiles()
 }
 

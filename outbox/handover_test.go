@@ -39,7 +39,7 @@ func (l *lab) settled(members ...*machine) {
 			if n := m.n.Table().Len(); n != len(members) {
 				return fmt.Errorf("%s sees %d members", m.name, n)
 			}
-			if missing := m.box.keeper.missing(); len(missing) > 0 {
+			if missing := m.box.keeper.Load().missing(); len(missing) > 0 {
 				return fmt.Errorf("%s misses %d partitions", m.name, len(missing))
 			}
 		}
@@ -177,14 +177,14 @@ func TestAbandon(t *testing.T) {
 		}
 		return nil
 	})
-	if n := len(a.box.keeper.missing()); n == 0 {
+	if n := len(a.box.keeper.Load().missing()); n == 0 {
 		t.Fatal("nothing was b's")
 	}
 	for _, m := range []*machine{a, c} { // one after the other, while they ask each other
 		if err := m.box.Abandon(l.within(), "b"); err != nil {
 			t.Fatal(err)
 		}
-		if known, err := m.box.keeper.know(l.within(), []string{"b"}); err != nil || slices.Contains(known, "b") {
+		if known, err := m.box.keeper.Load().know(l.within(), []string{"b"}); err != nil || slices.Contains(known, "b") {
 			t.Errorf("%s knows %v, %v", m.name, known, err)
 		}
 	}

@@ -110,9 +110,7 @@ func standing(name string, silences []Silence) string {
 // waiting is how many partitions this node owns and does not hold, and which boxes do
 // not answer that may hold them.
 func (b *Box) waiting() (partitions int, silent []Silence) {
-	b.mu.Lock()
-	k := b.keeper
-	b.mu.Unlock()
+	k := b.keeper.Load()
 	if k == nil {
 		return 0, nil
 	}

@@ -52,7 +52,7 @@ func (b *Box) Start(n *node.Node) error {
 		return ErrClosed
 	case b.cfg.ReadOnly:
 		return fmt.Errorf("%w: ReadOnly", ErrConfig)
-	case b.keeper != nil:
+	case b.keeper.Load() != nil:
 		return ErrStarted
 	}
 	k := &keeper{b: b, n: n, wanted: map[uint32]time.Time{}, poked: make(chan struct{}, 1)}
@@ -63,7 +63,8 @@ func (b *Box) Start(n *node.Node) error {
 	takeMethod.Handle(n, k.take)
 	refuseMethod.Handle(n, k.refuse)
 	b.serve(n)
-	b.keeper, b.mesh = k, n
+	b.keeper.Store(k)
+	b.mesh = n
 	n.OnOwnership(k.changed, node.TablesOnly())
 	b.tasks.Go(k.run)
 	return nil

@@ -102,9 +102,7 @@ func (k *keeper) note(ctx context.Context, change func(map[string]bool)) (map[st
 // hold are claimed without it, and what only it knew is lost. It is noted on this
 // node's disk, and to be said on each node that is to go on.
 func (b *Box) Abandon(ctx context.Context, name string) error {
-	b.mu.Lock()
-	k := b.keeper
-	b.mu.Unlock()
+	k := b.keeper.Load()
 	if k == nil {
 		return ErrNotStarted
 	}

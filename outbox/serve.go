@@ -50,8 +50,10 @@ func (b *Box) execute(ctx context.Context, run func(*Tx) ([]byte, error)) (reply
 	if err != nil {
 		return nil, false, err
 	}
-	if _, held := b.ledger.Holds(call.Partition); !held && b.keeper != nil {
-		b.keeper.waitHeld(ctx, call.Partition)
+	if _, held := b.ledger.Holds(call.Partition); !held {
+		if k := b.keeper.Load(); k != nil {
+			k.waitHeld(ctx, call.Partition)
+		}
 	}
 	info, _ := rpc.InfoFrom(ctx)
 	if call.ID != "" {
@@ -130,11 +132,12 @@ func (b *Box) served(err error) error {
 // notHeld is the error of a call whose partition's state is not here.
 func (b *Box) notHeld(err error) error {
 	var at *ledger.NotHeldError
-	if b.keeper == nil || !errors.As(err, &at) {
-		return rpc.Errorf(rpc.Unavailable, "the box of this node has not been started: %v", err)
+	k := b.keeper.Load()
+	if k == nil || !errors.As(err, &at) {
+		return rpc.Errorf(rpc.Unavailable, "the box of this node has not been started, or is closed: %v", err)
 	}
 	return rpc.Errorf(rpc.Unavailable, "node %s owns partition %d, and its state is not there yet: %s",
-		b.keeper.n.Name(), at.Partition, b.keeper.whoHolds(at.Partition))
+		k.n.Name(), at.Partition, k.whoHolds(at.Partition))
 }
 
 // Guard gives a registrar whose handlers see a durable call once more only if the

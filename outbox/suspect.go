@@ -45,8 +45,8 @@ func (b *Box) suspect(ctx context.Context, c ledger.Call) (release func(error), 
 		return noRelease, nil
 	case b.cfg.MaxCrashes >= 0 && n > b.cfg.MaxCrashes:
 		b.count(func(c *Counts) { c.Poisonous++ })
-		return nil, rpc.Errorf(rpc.Internal, "the call was being executed %d times when the process of its node died: node %s does not execute it again",
-			n, b.keeper.n.Name()).After(rpc.NeverRetry)
+		return nil, rpc.Errorf(rpc.Internal, "the call was being executed %d times when the process of its node died: it is not executed again",
+			n).After(rpc.NeverRetry)
 	}
 	select {
 	case b.running.suspects <- struct{}{}:

@@ -3,6 +3,7 @@
 package sim_test
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/meshnode/meshnode/membership"
+	"github.com/meshnode/meshnode/node"
 	"github.com/meshnode/meshnode/sim"
 )
 
@@ -23,6 +25,11 @@ func TestChild(t *testing.T) {
 		sim.Test(t, sim.Config{Nodes: 1, Seed: 42, Profile: membership.Local}, func(t *testing.T, _ *sim.Cluster) {
 			t.Error("on purpose")
 		})
+	case "leak":
+		var held *node.Node
+		cfg := sim.Config{Nodes: 1, Seed: 42, Profile: membership.Local, Setup: func(_ int, n *node.Node) { held = n }}
+		sim.Test(t, cfg, func(*testing.T, *sim.Cluster) {})
+		_ = held.Name()
 	case "stall":
 		outside := make(chan struct{}) // a bubble does not know it
 		sim.Test(t, sim.Config{Nodes: 1, Stall: 300 * time.Millisecond}, func(*testing.T, *sim.Cluster) { <-outside })
@@ -53,6 +60,19 @@ func TestFailurePrintsSeed(t *testing.T) {
 		if !strings.Contains(out, c.want) {
 			t.Errorf("%q is not in:\n%s", c.want, out)
 		}
+	}
+}
+
+// What a process leaves behind is told at the line that called Test.
+func TestLeftBehindAtCaller(t *testing.T) {
+	text, err := os.ReadFile("child_test.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, _, _ := strings.Cut(string(text), "sim.Test(t, cfg, func(*testing.T, *sim.Cluster) {})\n")
+	want := fmt.Sprintf("child_test.go:%d: left behind: n000#1 is still in memory: ", strings.Count(before, "\n")+1)
+	if out := child(t, childVariable+"=leak"); !strings.Contains(out, want) {
+		t.Errorf("%q is not in:\n%s", want, out)
 	}
 }
 

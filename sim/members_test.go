@@ -176,7 +176,7 @@ func TestLeftovers(t *testing.T) {
 			t.Errorf("too early for %q", left)
 		}
 		left := fmt.Sprintf("%q", c.Leftovers(time.Minute))
-		if leaked.Load() != 1 || !strings.Contains(left, "n001#1 left 1 goroutine(s) in") || !strings.Contains(left, "leak") {
+		if leaked.Load() != 1 || !strings.Contains(left, "n001#1 left 1 goroutine(s) in") || !strings.Contains(left, "leak") || !strings.Contains(left, "once the node's Done is closed") {
 			t.Errorf("%d goroutines leaked; found %s", leaked.Load(), left)
 		}
 		close(end[1])
@@ -193,15 +193,28 @@ func leak(stop <-chan struct{}, count *atomic.Int64) {
 	<-stop
 }
 
+// hold is a goroutine of a test that uses a node.
+func hold(n *node.Node, stop <-chan struct{}) {
+	<-stop
+	_ = n.Name()
+}
+
 // A node that somebody holds on to stays in memory, which is found too.
 func TestNodeInMemory(t *testing.T) {
 	sim.Test(t, local(2), func(t *testing.T, c *sim.Cluster) {
 		held := c.Node(1)
 		c.Crash(1)
 		time.Sleep(2 * time.Minute)
-		if left := c.Leftovers(time.Minute); len(left) != 1 || !strings.Contains(left[0], "n001#1 is still in memory") {
+		const want = "n001#1 is still in memory: it has no goroutine left, so a variable, a field or a closure holds its node"
+		if left := c.Leftovers(time.Minute); len(left) != 1 || !strings.Contains(left[0], want) || strings.Contains(left[0], "of no process") {
 			t.Errorf("found %q", left)
 		}
-		_ = held.Name()
+		stop := make(chan struct{})
+		go hold(held, stop)
+		time.Sleep(time.Second)
+		if left := c.Leftovers(time.Minute); len(left) != 1 || !strings.Contains(left[0], "of no process that may be the ones: 1 goroutine(s) in") || !strings.Contains(left[0], "hold") {
+			t.Errorf("found %q", left)
+		}
+		close(stop)
 	})
 }

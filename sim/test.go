@@ -40,6 +40,13 @@ func Test(t *testing.T, cfg Config, f func(t *testing.T, c *Cluster)) {
 			t.Logf("simulation with seed %d; again: %s=%d go test -count=1 -run '^%s$'", cfg.Seed, SeedVariable, cfg.Seed, t.Name())
 		}
 	}()
+	var left []string
+	defer func() { // here, so that the line is the caller's
+		t.Helper()
+		for _, one := range left {
+			t.Error("left behind: " + one)
+		}
+	}()
 	w := simtime.Watch(cfg.Stall, func(s *simtime.Stalled) { panic(s.Error() + "\n" + string(s.Stacks)) })
 	defer w.Stop()
 	synctest.Test(t, func(t *testing.T) {
@@ -48,7 +55,7 @@ func Test(t *testing.T, cfg Config, f func(t *testing.T, c *Cluster)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer c.finish(t)
+		defer func() { left = c.finish() }()
 		ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 		defer cancel()
 		if err := c.Start(ctx); err != nil {
@@ -81,14 +88,12 @@ func seedOf(t *testing.T, seed uint64) uint64 {
 // leftoverGrace is how long goroutines may outlive their process.
 const leftoverGrace = 2 * time.Minute
 
-// finish ends a test's cluster.
-func (c *Cluster) finish(t *testing.T) {
+// finish ends a test's cluster, and gives what its processes left behind.
+func (c *Cluster) finish() []string {
 	c.Close()
 	grace := leftoverGrace + 2*c.cfg.Profile.DetectionTime(c.Len())
 	time.Sleep(grace)
-	for _, left := range c.Leftovers(grace) {
-		t.Error("left behind: " + left)
-	}
+	return c.Leftovers(grace)
 }
 
 // MustConverge is WaitConverged that fails the test after a while of virtual time.

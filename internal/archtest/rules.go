@@ -143,6 +143,7 @@ func housePackages() map[string]Row {
 			Internal: []string{"node", "rpc", "router", "membership", "internal/planted", "internal/simhook", "internal/simnet", "internal/simtime"},
 			External: []string{zerolog},
 			Forbid:   []string{"net", "net/http/...", "net/rpc/...", "crypto/tls", "os/exec"},
+			Tests:    []string{"outbox"},
 		},
 		"sim/scenario": {
 			Internal: []string{"sim", "node", "rpc", "router", "membership", "internal/planted", "internal/simnet", "internal/simtime"},
