@@ -31,16 +31,17 @@ type entry struct {
 	hash     hash
 	enqueued int64 // Unix milliseconds, as all times here
 
-	pos      redo.Position // of its callRecord
-	expires  int64
-	status   status
-	attempts uint64 // made since the box was opened
-	lastErr  string // of the latest attempt
-	doubt    bool   // an attempt may have executed it: nobody heard how it ended
-	canceled bool   // by hand, while an attempt is under way
+	pos     redo.Position // of its callRecord
+	expires int64
 
-	refusedAt int64 // when an attempt first ended with a GiveUpLater; 0: none has
-	refusing  bool  // and so did the latest
+	status   status
+	doubt    bool // an attempt may have executed it: nobody heard how it ended
+	canceled bool // by hand; while it is pending, once the attempt under way has ended
+	refusing bool // the latest attempt ended with a GiveUpLater
+
+	attempts  uint64 // made since the box was opened
+	lastErr   string // of the latest attempt
+	refusedAt int64  // when an attempt first ended with a GiveUpLater; 0: none has
 
 	ended   int64
 	code    rpc.Code // dead
