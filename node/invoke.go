@@ -178,17 +178,6 @@ func dueOf(ctx context.Context, call *rpc.Call, fallback time.Duration, start ti
 	return due, 0, now
 }
 
-// fate is what became of one attempt.
-type fate uint8
-
-const (
-	done      fate = iota // answered: with a reply, or an error that stands
-	unsent                // provably not executed: may be sent again
-	redirect              // not executed, and the peer named the owner
-	missing               // not executed: the peer serves no such method
-	ambiguous             // nobody knows whether it was executed
-)
-
 // target is where one attempt goes.
 type target struct {
 	name        string
@@ -204,8 +193,16 @@ type target struct {
 
 // send makes one attempt at a remote peer. owner is only given with redirect.
 func (o *outgoing) send(ctx context.Context, t target) (f fate, owner string, err error) {
+	// Before anything that waits, as the first use of a type does: of calls that begin at
+	// once, each must see those that were sent to the peer before it.
+	if t.counted = o.n.loads.Load(); t.counted {
+		t.peer.load.Begin()
+	}
 	if !o.call.Spec.Streams() {
 		if err := o.encode(); err != nil {
+			if t.counted {
+				t.peer.load.Done()
+			}
 			return done, "", err
 		}
 	}
@@ -214,9 +211,6 @@ func (o *outgoing) send(ctx context.Context, t target) (f fate, owner string, er
 		start = o.n.since()
 	}
 	o.sent++
-	if t.counted = o.n.loads.Load(); t.counted {
-		t.peer.load.Begin()
-	}
 	reply, err := o.exchange(ctx, &t)
 	if err == nil || ctx.Err() == nil {
 		o.experience(&t, start, reply, err)

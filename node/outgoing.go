@@ -130,3 +130,14 @@ func (n *Node) recycle(b *[]byte) {
 		n.buffers.Put(b)
 	}
 }
+
+// fate is what became of one attempt.
+type fate uint8
+
+const (
+	done      fate = iota // answered: with a reply, or an error that stands
+	unsent                // provably not executed: may be sent again
+	redirect              // not executed, and the peer named the owner
+	missing               // not executed: the peer serves no such method
+	ambiguous             // nobody knows whether it was executed
+)
