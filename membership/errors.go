@@ -25,7 +25,7 @@ var (
 	ErrClusterMismatch = errors.New("membership: peer belongs to another cluster")
 	// ErrGossipKeyMismatch tells that a peer has another gossip key, or none
 	// where this node has one, or one where this node has none.
-	ErrGossipKeyMismatch = errors.New("membership: peer has another gossip key")
+	ErrGossipKeyMismatch = errors.New("membership: gossip keys differ")
 	// ErrParamsMismatch tells that peers have other table parameters.
 	ErrParamsMismatch = errors.New("membership: table parameters differ")
 	// ErrProtocolMismatch tells of a protocol version outside Config.Protocols.

@@ -44,7 +44,7 @@ func headerOf(info *rpc.Info) (h header, durable bool, err error) {
 	d := reader{b: []byte(text)}
 	if v := d.take(1); v != nil && v[0] != headerVersion {
 		// Unimplemented, not InvalidArgument: an upgrade of this node may change it.
-		return h, true, rpc.Errorf(rpc.Unimplemented, "a durable call of version %d; this node knows %d", v[0], headerVersion)
+		return h, true, rpc.Errorf(rpc.Unimplemented, "a durable call of version %d; the node that was called knows %d", v[0], headerVersion)
 	}
 	h.attempt = d.uint()
 	h.expires = time.UnixMilli(d.int())

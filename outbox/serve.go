@@ -134,7 +134,7 @@ func (b *Box) notHeld(err error) error {
 	var at *ledger.NotHeldError
 	k := b.keeper.Load()
 	if k == nil || !errors.As(err, &at) {
-		return rpc.Errorf(rpc.Unavailable, "the box of this node has not been started, or is closed: %v", err)
+		return rpc.Errorf(rpc.Unavailable, "the box of the node that was called has not been started, or is closed: %v", err)
 	}
 	return rpc.Errorf(rpc.Unavailable, "node %s owns partition %d, and its state is not there yet: %s",
 		k.n.Name(), at.Partition, k.whoHolds(at.Partition))

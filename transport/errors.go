@@ -3,14 +3,17 @@ package transport
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 )
 
 // Errors that end a connection or refuse one. Each has a code on the wire (in
-// a goaway), so that errors.Is works with the same value on both sides.
+// a goaway), so that errors.Is works with the same value on both sides. Their words
+// and what is added to them are read on both sides, so they name nodes, and say
+// neither "the peer" nor "this node".
 var (
-	// ErrShutdown: the peer is stopping; accepted calls finish.
-	ErrShutdown = errors.New("transport: peer is shutting down")
+	// ErrShutdown: a node is stopping; accepted calls finish.
+	ErrShutdown = errors.New("transport: shutting down")
 	// ErrProtocol: bytes that the protocol does not allow.
 	ErrProtocol = errors.New("transport: protocol violation")
 	// ErrVersion: the peer speaks another protocol version.
@@ -51,10 +54,10 @@ var (
 	ErrTooManyCalls = errors.New("transport: too many calls in flight")
 	// ErrTooManyServed: as many calls are in flight at the peer, over all its
 	// connections, as it accepts.
-	ErrTooManyServed = errors.New("transport: too many calls in flight at this node")
+	ErrTooManyServed = errors.New("transport: too many calls in flight at the node that was called")
 	// ErrTooManyBytes: bodies that are on their way to the peer take as much
 	// memory as it grants them.
-	ErrTooManyBytes = errors.New("transport: too many bytes of requests in flight at this node")
+	ErrTooManyBytes = errors.New("transport: too many bytes of requests in flight at the node that was called")
 	// ErrBodyTooLarge: a request, reply or message exceeds the limit of one
 	// of the sides.
 	ErrBodyTooLarge = errors.New("transport: body too large")
@@ -125,17 +128,22 @@ func (r reason) err(text string) *RefusedError {
 type RefusedError struct {
 	Err  error  // one of the errors above
 	Text string // the peer's words; may be empty
+	By   string // the peer's name; empty if it is not known
 }
 
 // Error implements error.
 func (e *RefusedError) Error() string {
+	by := "the peer"
+	if e.By != "" {
+		by = strconv.Quote(e.By)
+	}
 	if e.Text == "" {
-		return e.Err.Error() + " (said by the peer)"
+		return fmt.Sprintf("%v (said by %s)", e.Err, by)
 	}
 	if detail, ok := strings.CutPrefix(e.Text, e.Err.Error()); ok {
-		return fmt.Sprintf("%v%s (said by the peer)", e.Err, detail)
+		return fmt.Sprintf("%v%s (said by %s)", e.Err, detail, by)
 	}
-	return fmt.Sprintf("%v (the peer says: %s)", e.Err, e.Text)
+	return fmt.Sprintf("%v (%s says: %s)", e.Err, by, e.Text)
 }
 
 // Unwrap gives the named error.

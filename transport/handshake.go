@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"time"
 
 	"github.com/meshnode/meshnode/internal/wire"
@@ -87,6 +88,9 @@ func (ep *Endpoint) greet(nc net.Conn, want string) (*Conn, error) {
 		return nil, handshakeError(err)
 	}
 	h, err := readHello(nc)
+	if said := new(RefusedError); errors.As(err, &said) {
+		said.By = want
+	}
 	if err != nil {
 		return nil, handshakeError(err)
 	}
@@ -112,10 +116,10 @@ func (ep *Endpoint) greetBack(nc net.Conn) (*Conn, error) {
 		err = ep.proven(nc, h.Name)
 	}
 	if err == nil && ep.Conns() >= ep.cfg.MaxConns {
-		err = fmt.Errorf("%w: this node has %d", ErrTooManyConns, ep.cfg.MaxConns)
+		err = fmt.Errorf("%w: %s has %d", ErrTooManyConns, called(ep.cfg.Name), ep.cfg.MaxConns)
 	}
 	if err == nil && h.To != "" && h.To != ep.cfg.Name {
-		err = fmt.Errorf("%w: this is %q, not %q", ErrWrongPeer, ep.cfg.Name, h.To)
+		err = fmt.Errorf("%w: it is %q, not %q", ErrWrongPeer, ep.cfg.Name, h.To)
 	}
 	if err != nil {
 		err = handshakeError(err)
@@ -156,11 +160,11 @@ func (ep *Endpoint) check(h *wire.Hello, want string) error {
 	member := h.Name != "" && ep.cfg.Name != ""
 	switch {
 	case h.Version != wire.Version:
-		return fmt.Errorf("%w: the peer speaks %d, this node %d", ErrVersion, h.Version, wire.Version)
+		return fmt.Errorf("%w: %s speaks %d, %s %d", ErrVersion, called(h.Name), h.Version, called(ep.cfg.Name), wire.Version)
 	case h.Cluster != ep.cfg.Cluster && h.Cluster != "" && ep.cfg.Cluster != "":
-		return fmt.Errorf("%w: the peer is in %q, this node in %q", ErrCluster, h.Cluster, ep.cfg.Cluster)
+		return fmt.Errorf("%w: %s is in %q, %s in %q", ErrCluster, called(h.Name), h.Cluster, called(ep.cfg.Name), ep.cfg.Cluster)
 	case member && h.KeyID != ep.cfg.KeyID:
-		return fmt.Errorf("%w: %s", ErrGossipKey, keyDifference(h.KeyID, ep.cfg.KeyID))
+		return fmt.Errorf("%w: %s", ErrGossipKey, keyDifference(h.Name, h.KeyID, ep.cfg.Name, ep.cfg.KeyID))
 	case want != "" && h.Name != want:
 		return fmt.Errorf("%w: it is %q, not %q", ErrWrongPeer, h.Name, want)
 	case credit(h.Window) < minWindow || credit(h.ConnWindow) < minWindow:
@@ -169,14 +173,22 @@ func (ep *Endpoint) check(h *wire.Hello, want string) error {
 	return nil
 }
 
-func keyDifference(theirs, ours uint64) string {
-	switch {
-	case theirs == 0:
-		return "this node has one, the peer has none"
-	case ours == 0:
-		return "the peer has one, this node has none"
+// called names a node, or a client, in words that are read on both sides.
+func called(name string) string {
+	if name == "" {
+		return "the client"
 	}
-	return "the two nodes have different keys"
+	return strconv.Quote(name)
+}
+
+func keyDifference(a string, keyOfA uint64, b string, keyOfB uint64) string {
+	switch {
+	case keyOfA == 0:
+		return fmt.Sprintf("%q has one, %q has none", b, a)
+	case keyOfB == 0:
+		return fmt.Sprintf("%q has one, %q has none", a, b)
+	}
+	return fmt.Sprintf("%q and %q have different ones", a, b)
 }
 
 func readPreface(nc net.Conn) (wire.Hello, error) {

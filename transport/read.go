@@ -195,7 +195,9 @@ func (c *Conn) dispatch(frame []byte) error {
 	case wire.KindPong:
 		c.pings.pong(h.Code)
 	case wire.KindGoAway:
-		c.gone(h.ID, reason(h.Code).err(printable(body)))
+		said := reason(h.Code).err(printable(body))
+		said.By = c.peer.Name
+		c.gone(h.ID, said)
 	default:
 		return ErrUnexpectedFrame
 	}

@@ -189,10 +189,13 @@ func TestErrorTexts(t *testing.T) {
 		err  error
 		want string
 	}{
-		{unsent(ErrShutdown), "transport: peer is shutting down (not sent)"},
+		{unsent(ErrShutdown), "transport: shutting down (not sent)"},
 		{&CallError{Err: ErrClosed}, "transport: closed (outcome unknown)"},
 		{reason(2).err(""), "transport: protocol version mismatch (said by the peer)"},
 		{reason(2).err("x"), "transport: protocol version mismatch (the peer says: x)"},
+		{&RefusedError{Err: ErrVersion, Text: "x", By: "b"}, `transport: protocol version mismatch ("b" says: x)`},
+		{&RefusedError{Err: ErrVersion, By: "b"}, `transport: protocol version mismatch (said by "b")`},
+		{&RefusedError{Err: ErrVersion, Text: ErrVersion.Error() + ": y", By: "b"}, `transport: protocol version mismatch: y (said by "b")`},
 	} {
 		same(t, "text", c.err.Error(), c.want)
 		if strings.Contains(c.err.Error(), "\n") {
