@@ -16,6 +16,7 @@ type peerNote struct {
 	asOf   chan struct{}
 	who    rpc.Identity
 	waited bool // calls of this connection have waited long enough for their sender to be known
+	told   bool // the log was told that its sender is not believed
 }
 
 // peerIdentity returns who is at the other end of the connection that a call came by.
@@ -29,9 +30,19 @@ func (n *Node) noteOf(in *transport.Incoming) *peerNote {
 	if noted && old.asOf == v.changed {
 		return old
 	}
-	note := &peerNote{asOf: v.changed, who: v.identityOf(in.Peer()), waited: noted && old.waited}
+	note := &peerNote{asOf: v.changed, who: v.identityOf(in.Peer())}
+	if noted {
+		note.waited, note.told = old.waited, old.told
+	}
 	value.Store(note)
 	return note
+}
+
+// noted changes what is known of the peer.
+func (n *Node) noted(in *transport.Incoming, edit func(*peerNote)) {
+	next := *n.noteOf(in)
+	edit(&next)
+	in.ConnValue().Store(&next)
 }
 
 // memberWait is how long calls of a node that this one does not know as a member wait for that.
@@ -43,16 +54,14 @@ const memberWait = 2 * time.Second
 // connection waits once: its sender may be no member at all.
 func (n *Node) awaitMember(in *transport.Incoming) {
 	note := n.noteOf(in)
-	if note.who.Member || note.waited || in.Inline() || in.Peer().Name == "" || in.Peer().Name == n.cfg.Name {
+	if note.who.Member || note.waited || in.Inline() || in.PeerName() == "" || in.PeerName() == n.cfg.Name {
 		return
 	}
 	ctx, cancel := context.WithTimeout(in.Context(), n.prover.wait)
 	defer cancel()
 	err := n.waitView(ctx, func(v *view) bool { return n.ctx.Err() != nil || v.identityOf(in.Peer()).Member })
 	if err != nil && in.Context().Err() == nil {
-		done := *n.noteOf(in)
-		done.waited = true
-		in.ConnValue().Store(&done)
+		n.noted(in, func(note *peerNote) { note.waited = true })
 	}
 }
 
@@ -100,11 +109,16 @@ func (n *Node) believes(in *transport.Incoming) bool {
 		return true
 	}
 	n.stats.add(CallersRefused)
-	code, refusal := rpc.NotOwner, n.refusal(v, "node %s does not know %s as a proven member yet, and takes nobody else's word for whom a call is", n.cfg.Name, in.Peer().Name)
+	if !n.noteOf(in).told { // once for a connection
+		n.noted(in, func(note *peerNote) { note.told = true })
+		n.log.Warn().Str("method", string(in.Method)).Str("peer", in.PeerName()).Str("certificate", in.Peer().Subject).Bytes("claimed", m.CallerName[:min(len(m.CallerName), 128)]).
+			Msg("a call was refused: its sender, which is no member, says that it carries the call for somebody else")
+	}
+	code, refusal := rpc.NotOwner, n.refusal(v, "node %s does not know %s as a proven member yet, and takes nobody else's word for whom a call is", n.cfg.Name, in.PeerName())
 	switch {
 	case badly:
 		code, refusal = rpc.InvalidArgument, n.refusal(v, "it is not said properly for whom the call is carried")
-	case in.Peer().Name == "":
+	case in.PeerName() == "":
 		code, refusal = rpc.PermissionDenied, n.refusal(v, "a client calls for itself; only a member may say for whom it carries a call")
 	}
 	_ = in.Reply(uint64(code), refusal, nil)

@@ -19,17 +19,28 @@ type info struct {
 type servedContext struct {
 	call transport.CallContext
 	rpc.ServerContext
-	key [keyRoom]byte // what Info has of the key, if it fits
 }
 
-// keyRoom is the longest key, in bytes, that a handler is told of without an allocation.
+// keyedContext is a servedContext with the key of its call, in the same allocation.
+type keyedContext struct {
+	servedContext
+	key [keyRoom]byte
+}
+
+// keyRoom is the longest key, in bytes, that a handler is told of without another allocation.
 const keyRoom = 40
 
 // contextOf gives a handler's context.
 func (n *Node) contextOf(in *transport.Incoming, h *handler, key info) *servedContext {
 	ctx, reused := in.Scratch.(*servedContext)
+	var room []byte
 	if !reused {
-		ctx = new(servedContext)
+		if key.keyed && !in.Inline() && len(in.Meta.Key) <= keyRoom {
+			whole := new(keyedContext)
+			ctx, room = &whole.servedContext, whole.key[:]
+		} else {
+			ctx = new(servedContext)
+		}
 		ctx.Context = &ctx.call
 		if in.Inline() {
 			in.Scratch = ctx
@@ -37,25 +48,31 @@ func (n *Node) contextOf(in *transport.Incoming, h *handler, key info) *servedCo
 	}
 	in.Bind(&ctx.call)
 	ctx.Info = rpc.Info{
-		Method: h.Spec.Name(), Caller: n.callerOf(in), Peer: in.Peer().Name, Metadata: metadataOf(in.Meta.User),
+		Method: h.Spec.Name(), Peer: in.PeerName(), Metadata: metadataOf(in.Meta.User),
 		Keyed: key.keyed, Partition: key.partition, Attempt: int(in.Meta.Attempt),
 		Priority: rpc.Priority(in.Meta.Priority),
 		Failover: key.standIn == transport.InPlace, Spilled: key.standIn == transport.Spilled,
 	}
+	if in.Meta.Caller == 0 {
+		ctx.Info.Caller = n.noteOf(in).who
+	} else {
+		ctx.Info.Caller = n.callerOf(in)
+	}
 	if key.keyed {
-		ctx.tellKey(in)
+		ctx.tellKey(in, room)
 	}
 	return ctx
 }
 
 // tellKey gives the handler its key. That of an inline call stays where it was read, as the
-// context is valid only as long; others may be asked for it when the frame is used again.
-func (c *servedContext) tellKey(in *transport.Incoming) {
+// context is valid only as long; others may be asked for it when the frame is used again, and
+// have it in room, if it fits.
+func (c *servedContext) tellKey(in *transport.Incoming, room []byte) {
 	switch text := in.Meta.Key; {
 	case in.Inline():
 		c.Info.BorrowKey(text)
-	case len(text) <= keyRoom:
-		c.Info.BorrowKey(c.key[:copy(c.key[:], text)])
+	case len(text) <= len(room):
+		c.Info.BorrowKey(room[:copy(room, text)])
 	default:
 		c.Info.SetKey(string(text))
 	}

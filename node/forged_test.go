@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -89,6 +90,9 @@ func TestCallerCannotBeForged(t *testing.T) {
 				t.Errorf("%s was executed: %+v", c.what, got)
 			}
 			l.seenMu.Unlock()
+		}
+		if got := strings.Count(l.log("a").String(), "says that it carries the call for somebody else"); got != 2 {
+			t.Errorf("%d lines for two connections", got)
 		}
 		c := l.client(t, l.a, "")
 		for _, to := range []rpc.CallOption{rpc.Any(""), rpc.Peer("b"), rpc.Key("k")} {

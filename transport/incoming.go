@@ -93,6 +93,9 @@ func (in *Incoming) Stream() *Stream { return in.stream }
 // knows of the peer.
 func (in *Incoming) ConnValue() *atomic.Value { return &in.conn.value }
 
+// PeerName is Peer's name, without a copy of the rest.
+func (in *Incoming) PeerName() string { return in.conn.peer.Name }
+
 // Peer tells who calls.
 func (in *Incoming) Peer() Identity { return in.conn.peer }
 
