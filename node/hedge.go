@@ -149,7 +149,7 @@ func (h *hedge) run(ctx context.Context) {
 func (o *outgoing) twin() *outgoing {
 	call := &rpc.Call{
 		Spec: o.call.Spec, Dest: o.call.Dest, Metadata: o.call.Metadata, Req: o.call.Req,
-		OwnerOnly: o.call.OwnerOnly, For: o.call.For,
+		OwnerOnly: o.call.OwnerOnly, CarryOn: o.call.CarryOn, For: o.call.For,
 	}
 	return &outgoing{
 		n: o.n, call: call, due: o.due, body: o.body, encoded: true, sent: 1, repeats: 1, isHedge: true, hedge: o.hedge,

@@ -58,7 +58,7 @@ func (o *outgoing) broke(p process, err error) {
 // poisonous is the error of a call under which so many processes went down that it is not carried
 // on; nil: it may be.
 func (o *outgoing) poisonous(ctx context.Context) *rpc.Error {
-	if o.victims == nil {
+	if o.victims == nil || o.call.CarryOn {
 		return nil
 	}
 	broken := o.victims.all()

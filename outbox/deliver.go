@@ -58,7 +58,8 @@ func (b *Box) attempt(ctx context.Context, now, e *entry) (reply []byte, err *rp
 	call := rpc.Call{
 		Spec: spec, Dest: rpc.Dest{Kind: rpc.ToKey, Key: e.key}, Req: &r.body,
 		Timeout: min(b.cfg.Attempt, left), OwnerOnly: true, // a stand-in has no state
-		For: r.caller,
+		CarryOn: true, // a durable call outlives nodes that go down by chance
+		For:     r.caller,
 	}
 	for k, v := range r.metadata {
 		call.SetMetadata(k, v)

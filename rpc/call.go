@@ -43,6 +43,9 @@ type Call struct {
 	OneWay   bool
 	// OwnerOnly keeps a call with a key from other owners than the first.
 	OwnerOnly bool
+	// CarryOn makes the call go on however many nodes go down while they serve it. It is for
+	// callers with a bound of their own, such as queues of durable calls.
+	CarryOn bool
 	// Priority of the call, if Prioritised; else its method's counts.
 	Priority    Priority
 	Prioritised bool

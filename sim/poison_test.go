@@ -149,7 +149,17 @@ func TestCallsThatAreNotPoison(t *testing.T) {
 	sim.Test(t, sim.Config{Nodes: 6, Seed: 3, Setup: p.serve}, func(t *testing.T, c *sim.Cluster) {
 		p.c = c
 		if _, err := poison.Call(t.Context(), c.Node(0), &poisonRequest{}, rpc.Key(keyOfOthers(c))); err != nil {
-			t.Errorf("%v", err)
+			t.Errorf("one that goes down: %v", err)
+		}
+	})
+	q := &poisoned{how: (*sim.Cluster).Crash, most: 3}
+	sim.Test(t, sim.Config{Nodes: 6, Seed: 3, Setup: q.serve}, func(t *testing.T, c *sim.Cluster) {
+		q.c = c
+		call := rpc.Call{
+			Spec: poison.Spec(), Dest: rpc.Dest{Kind: rpc.ToKey, Key: keyOfOthers(c)}, Req: &poisonRequest{}, Timeout: time.Minute, CarryOn: true,
+		}
+		if err := c.Node(0).Invoke(t.Context(), &call); err != nil || q.ran.Load() != 4 {
+			t.Errorf("a call whose caller has a bound of its own: %v after %d", err, q.ran.Load())
 		}
 	})
 }
