@@ -20,17 +20,17 @@ func ID(id string) rpc.CallOption { return rpc.ID(id) }
 // before the writing only.
 func (b *Box) Add(ctx context.Context, call rpc.DurableCall) (string, error) {
 	if err := ctx.Err(); err != nil {
-		return "", rpc.AsError(err)
+		return "", refused(&call, err)
 	}
 	if err := fit(&call); err != nil {
-		return "", err
+		return "", refused(&call, err)
 	}
 	h := hashOf(call.Method, call.Key, call.Body)
 	for {
 		e, known, err := b.reserve(&call, h)
 		switch {
 		case err != nil:
-			return "", err
+			return "", refused(&call, err)
 		case known == nil:
 			return e.id, b.write(e, &call)
 		}
@@ -40,6 +40,13 @@ func (b *Box) Add(ctx context.Context, call rpc.DurableCall) (string, error) {
 			return "", rpc.AsError(ctx.Err())
 		}
 	}
+}
+
+// refused is the error of a call that was not taken now. One with an id of its own may have been
+// taken before, unless no such call can be.
+func refused(call *rpc.DurableCall, err error) *rpc.Error {
+	e := rpc.AsError(err)
+	return e.MarkNotExecuted(call.ID == "" || e.Code == rpc.InvalidArgument)
 }
 
 // maxMetadata is how many bytes of metadata a durable call may carry: a header of 64
