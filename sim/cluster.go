@@ -30,6 +30,7 @@ type Cluster struct {
 	begun  time.Time
 
 	clientCount atomic.Int64
+	tracer      tracer
 
 	mu      sync.Mutex
 	members []*Member
@@ -68,7 +69,11 @@ func New(cfg Config) (*Cluster, error) {
 		return nil, err
 	}
 	c := &Cluster{cfg: cfg, tables: simhook.NewTables(), begun: time.Now()}
-	netCfg := simnet.Config{Seed: cfg.Seed, Link: cfg.Link, Trace: cfg.Trace}
+	netCfg := simnet.Config{Seed: cfg.Seed, Link: cfg.Link}
+	if cfg.Trace != nil {
+		c.tracer.trace = cfg.Trace
+		netCfg.Trace = c.tracer.event
+	}
 	if cfg.Nodes >= coarseNodes {
 		netCfg.Grain = coarseGrain
 	}
@@ -169,7 +174,9 @@ func (c *Cluster) boot(ctx context.Context, m *Member, seeds []string) error {
 		Sim:      c.hooks(m),
 	}
 	if c.cfg.Node != nil {
-		c.cfg.Node(m.Index, &cfg)
+		if err := guarded("Config.Node of "+m.Name, func() { c.cfg.Node(m.Index, &cfg) }); err != nil {
+			return err
+		}
 	}
 	cfg.Server = append(cfg.Server, m.frozen)
 	n, err := node.New(cfg)
@@ -177,7 +184,10 @@ func (c *Cluster) boot(ctx context.Context, m *Member, seeds []string) error {
 		return fmt.Errorf("sim: %s: %w", m.Name, err)
 	}
 	if c.cfg.Setup != nil {
-		c.cfg.Setup(m.Index, n)
+		if err := guarded("Config.Setup of "+m.Name, func() { c.cfg.Setup(m.Index, n) }); err != nil {
+			n.Close()
+			return err
+		}
 	}
 	c.mu.Lock()
 	m.observer = cfg.Observer

@@ -71,7 +71,8 @@ type Config struct {
 	// Seeds is how many of the first nodes a node has for seeds. 0: DefaultSeeds.
 	Seeds int
 	// Setup registers the handlers of a node; it is called before each start of
-	// it, also after a restart. i is the node's index. May be nil.
+	// it, also after a restart. i is the node's index. A panic is the error of that
+	// start. May be nil.
 	Setup func(i int, n *node.Node)
 	// Node changes what a node is configured with. Name, Bind, Seeds, Network and
 	// Sim are set already, and Network and Sim must stay. May be nil.

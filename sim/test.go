@@ -55,7 +55,11 @@ func Test(t *testing.T, cfg Config, f func(t *testing.T, c *Cluster)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer func() { left = c.finish() }()
+		defer func() {
+			if left = c.finish(); c.tracer.failed() != nil {
+				t.Error(c.tracer.failed())
+			}
+		}()
 		ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 		defer cancel()
 		if err := c.Start(ctx); err != nil {
