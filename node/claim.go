@@ -117,7 +117,8 @@ func (n *Node) answerLocked(v *view, req *ClaimRequest, p uint32) (a claimAnswer
 	case r.to == asker && r.taken: // who knows better what became of it
 		return a, 0, false
 	case r.to != (process{}) && r.to != asker && (r.taken || !req.Final && v.lives(r.to)):
-		a = claimAnswer{state: ClaimGone, node: r.to, fate: n.departed.fate(v, r.to.name), taken: r.taken}
+		a = claimAnswer{state: ClaimGone, node: r.to, taken: r.taken}
+		a.fate, _ = n.departed.end(v, r.to) // it was known here
 		if ended, at, found := n.departed.owner(v, p); found && at > r.term && !v.lives(r.to) {
 			return ended, at, true
 		}
@@ -148,8 +149,13 @@ func (h *handover) taken(partitions []uint32) map[string][]uint32 {
 		}
 		r.taken = true
 		h.records[p] = r
-		if !r.told && r.granter != "" {
-			further[r.granter] = append(further[r.granter], p)
+		if r.told {
+			continue
+		}
+		for _, name := range r.creditors() {
+			if name != "" && name != h.self.name {
+				further[name] = append(further[name], p)
+			}
 		}
 	}
 	h.pokeLocked()

@@ -81,6 +81,22 @@ func (d *departures) fateOf(name string) (fate Fate, known bool) {
 	return FateCrashed, false
 }
 
+// end returns how a process ended, and whether this node remembers; of one that
+// lives, FateMoved.
+func (d *departures) end(v *view, p process) (fate Fate, known bool) {
+	if v.lives(p) {
+		return FateMoved, true
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, gone := range slices.Backward(d.list) {
+		if gone.process == p {
+			return gone.fate, true
+		}
+	}
+	return FateCrashed, false
+}
+
 // owner returns who owned a partition last of those that have ended, and when that
 // was, in Unix milliseconds.
 func (d *departures) owner(v *view, p uint32) (a claimAnswer, term uint64, ok bool) {

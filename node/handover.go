@@ -28,6 +28,9 @@ type record struct {
 	from    string  // who served it before; empty: nobody known
 	fate    Fate    // of from
 	granter string  // who passed it on to here
+	// owed are those who passed it on to here before, from where it went on before any
+	// hook was told: they have yet to learn that somebody has it.
+	owed []string
 }
 
 // handover keeps the chain of those who serve each partition: what this node has,
@@ -98,7 +101,20 @@ func (h *handover) hasLocked(p uint32) bool {
 func (h *handover) accept(p uint32, r record) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.putLocked(p, r)
+}
+
+// putLocked notes that a partition has come here once more.
+func (h *handover) putLocked(p uint32, r record) {
+	if old := h.records[p]; !old.told && !old.taken && old.granter != "" {
+		r.owed = append(slices.Clone(old.owed), old.granter)
+	}
 	h.records[p] = r
+}
+
+// creditors are the nodes that are to learn that somebody has what came from them.
+func (r *record) creditors() []string {
+	return append(slices.Clone(r.owed), r.granter)
 }
 
 // conclude notes that a partition is nobody's any more, if v's table is this node's
@@ -108,7 +124,7 @@ func (h *handover) conclude(n *Node, v *view, p uint32, r record) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if n.view.Load().table == v.table {
-		h.records[p] = r
+		h.putLocked(p, r)
 	}
 }
 
@@ -153,9 +169,9 @@ func (h *handover) finish(k *ownershipHook, gained []uint32) map[string][]uint32
 			continue
 		}
 		r := h.records[p]
-		for i, name := range []string{r.granter, r.from} {
-			if name != "" && name != h.self.name && (i == 0 || name != r.granter) {
-				confirmed[name] = append(confirmed[name], p)
+		for _, name := range append(r.creditors(), r.from) {
+			if list := confirmed[name]; name != "" && name != h.self.name && (len(list) == 0 || list[len(list)-1] != p) {
+				confirmed[name] = append(list, p)
 			}
 		}
 	}
@@ -171,7 +187,7 @@ func (h *handover) lost(k *ownershipHook, lost router.Moves) {
 		k.has.remove(p)
 		k.done.remove(p)
 		if r, ok := h.records[p]; ok && r.told {
-			r.from, r.fate, r.granter = h.self.name, FateMoved, ""
+			r.from, r.fate, r.granter, r.owed = h.self.name, FateMoved, "", nil
 			h.records[p] = r
 		}
 	}

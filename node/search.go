@@ -124,7 +124,7 @@ func (s *search) begin(before *router.Table, gained []uint32) {
 			w.ask = w.guess
 		}
 		if known {
-			s.follow(w, termedAnswer{claimAnswer{state: ClaimGone, node: r.to, taken: true}, r.term + 1})
+			s.follow(w, termedAnswer{claimAnswer{state: ClaimGone, node: r.to, fate: FateCrashed, taken: true}, r.term + 1})
 		}
 		s.open = append(s.open, w)
 	}
@@ -133,35 +133,46 @@ func (s *search) begin(before *router.Table, gained []uint32) {
 // follow asks the node next to which a partition was passed on, or notes that it
 // has ended. It returns false if the node that passed it on is to be asked again:
 // the next one may have ended before it had it, and the former one has yet to
-// notice.
+// notice, or this node has yet to hear of the next one.
 func (s *search) follow(w *wanted, to termedAnswer) bool {
-	switch next := to.node.name; {
-	case s.gone(to.node):
-		if !to.taken {
-			return false
-		}
+	switch ended, heard := s.ended(to); {
+	case ended && to.taken:
 		s.pass(w, to)
 		w.ask = ""
+	case ended || !heard:
+		return false
 	case w.hops >= maxClaimHops:
 		w.ask = ""
 		return false // they run in circles, until somebody's table changes
 	default:
-		w.ask, w.via = next, to
+		w.ask, w.via = to.node.name, to
 		w.hops++
 	}
 	return true
 }
 
-// gone reports whether a process has ended, or does not answer.
-func (s *search) gone(p process) bool {
-	return s.silent[p.name] || !s.n.view.Load().lives(p)
+// ended reports whether the node to which a partition was passed on has ended or does
+// not answer, and if not, whether this node has heard of it: news may come late.
+func (s *search) ended(to termedAnswer) (ended, heard bool) {
+	v := s.n.view.Load()
+	switch {
+	case s.silent[to.node.name]:
+		return true, true
+	case v.lives(to.node):
+		return false, true
+	}
+	_, known := s.n.departed.end(v, to.node)
+	return known || to.fate != FateMoved, known
 }
 
 // pass notes that the node to which a partition was passed on has ended.
 func (s *search) pass(w *wanted, to termedAnswer) {
-	fate, known := s.n.departed.fateOf(to.node.name)
-	if !known && to.fate == FateLeft {
-		fate = FateLeft // before this node came
+	fate, known := s.n.departed.end(s.n.view.Load(), to.node)
+	switch {
+	case s.silent[to.node.name]:
+		fate = FateCrashed
+	case !known: // it ended before this node came
+		fate = to.fate
 	}
 	w.ended.later(to.node, fate, to.term)
 }
@@ -234,18 +245,18 @@ func (s *search) decide(w *wanted, answers []*claimAnswers) bool {
 		case answer.state == ClaimEnded:
 			w.seen.later(answer.node, answer.fate, answer.term)
 			continue
-		case answer.state == ClaimGone && s.gone(answer.node):
-			if answer.taken {
-				s.pass(w, answer)
-			} else { // the former one has yet to notice
-				contested = true
-			}
+		case answer.state == ClaimGone && s.over(w, answer):
+			contested = contested || !answer.taken
 			continue
 		case answer.state == ClaimGone:
 			next = answer.node.name
 			if heard, nothing := saidNothing(answers, next, w.partition); heard {
 				contested = contested || nothing && !answer.taken // it got lost on the way
 				continue                                          // what that node says counts more
+			}
+			if !s.n.view.Load().lives(answer.node) { // its news comes late
+				contested = true
+				continue
 			}
 		case answer.state == ClaimBusy && answer.term == 0:
 			contested = true
@@ -264,6 +275,16 @@ func (s *search) decide(w *wanted, answers []*claimAnswers) bool {
 	}
 	s.conclude(w)
 	return true
+}
+
+// over reports whether the node to which a partition was passed on has ended, and
+// notes it if that had it. If it had not, the former one has yet to notice.
+func (s *search) over(w *wanted, to termedAnswer) bool {
+	ended, _ := s.ended(to)
+	if ended && to.taken {
+		s.pass(w, to)
+	}
+	return ended
 }
 
 // saidNothing reports whether a peer has answered, and that it knows nothing of a

@@ -113,8 +113,9 @@ func (n *Node) takers(ctx context.Context) map[string]bool {
 func (h *handover) outstandingLocked(v *view, takers map[string]bool) (waiting, claimed int) {
 	for p, r := range h.records {
 		switch {
+		case !r.told: // the state never was here
 		case r.to == (process{}):
-			if takers[v.table.Owner(p)] && r.told {
+			if takers[v.table.Owner(p)] {
 				waiting++
 			}
 		case !r.taken && v.lives(r.to):

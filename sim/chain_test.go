@@ -185,3 +185,31 @@ func TestGainsComeFromWhoServedLast(t *testing.T) {
 		})
 	}
 }
+
+// When many nodes join at once, a node hears of where a partition went before it hears of
+// the node that has it; and those through whose hands it went before their hooks ran
+// learn that it has arrived, so that none waits for that when it leaves.
+func TestChainsWhenManyJoin(t *testing.T) {
+	all := &chains{had: make(map[uint32][]holder), lives: make(map[int]*life)}
+	cfg := sim.Config{Nodes: 30, Table: router.Params{Partitions: 1 << 10}, Setup: all.follow}
+	sim.Test(t, cfg, func(t *testing.T, c *sim.Cluster) {
+		time.Sleep(10 * time.Second)
+		all.mu.Lock()
+		for i, f := range all.faults {
+			if i < 10 {
+				t.Error(f)
+			}
+		}
+		all.mu.Unlock()
+		for _, i := range []int{1, 7, 20} {
+			begun := c.Now()
+			if err := c.Stop(i); err != nil {
+				t.Error(err)
+			}
+			if took := c.Now() - begun; took > 3*time.Second {
+				t.Errorf("node %d took %v to leave", i, took)
+			}
+			time.Sleep(5 * time.Second)
+		}
+	})
+}
