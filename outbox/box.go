@@ -65,7 +65,8 @@ type Box struct {
 	pendingCalls int
 	finished     []*entry // done, the oldest first
 	schedule     schedule
-	logged       int64 // bytes since the latest checkpoint
+	losses       map[uint64]*losses // of pending calls, by seq
+	logged       int64              // bytes since the latest checkpoint
 	counts       Counts
 	broken       error
 	closed       bool
@@ -127,6 +128,7 @@ func restore(dir string, cfg Config) (*Box, error) {
 		seed = uint64(time.Now().UnixNano()) ^ uint64(os.Getpid())<<32
 	}
 	b := &Box{dir: dir, cfg: cfg, random: rand.New(rand.NewPCG(seed, 0x6f7574626f78)), index: map[string]*entry{}, lanes: map[string]*lane{}}
+	b.losses = map[uint64]*losses{}
 	b.schedule.workers, b.running.suspects = map[*worker]bool{}, make(chan struct{}, 1)
 	b.ctx, b.cancel = context.WithCancel(context.Background())
 	r := newReplay(b, time.Now())

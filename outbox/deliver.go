@@ -8,35 +8,78 @@ import (
 	"github.com/meshnode/meshnode/rpc"
 )
 
-// work makes the calls of lanes that are ready, until there is none.
+// work makes the calls of lanes that are ready, until there is none. Code of the
+// application that runs within, such as a client interceptor, may end the goroutine:
+// another one goes on.
 func (b *Box) work(w *worker) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	for b.schedule.running && len(b.schedule.ready) > 0 {
-		s := &b.schedule
-		l := s.ready[0]
-		s.ready[0] = nil
-		s.ready = s.ready[1:]
-		if w.ctx.Err() != nil {
-			w.renew(b.ctx)
+	returned := false
+	defer func() {
+		if !returned {
+			b.tasks.Go(func() { b.work(w) })
 		}
-		ctx := w.ctx
-		l.by = w
-		e := l.calls[0]
-		e.attempts++
-		now := *e
+	}()
+	for b.makeNext(w) {
+	}
+	returned = true
+}
+
+// outcome is how an attempt ended.
+type outcome struct {
+	reply   []byte
+	err     *rpc.Error // nil: the call was executed
+	verdict Verdict    // on err
+	durable bool       // the call is given up, which is on the disk, and writes is held for reading
+}
+
+// makeNext makes the call of the first lane that is ready, and tells whether there was
+// one. Else it ends the worker.
+func (b *Box) makeNext(w *worker) bool {
+	b.mu.Lock()
+	s := &b.schedule
+	if !s.running || len(s.ready) == 0 {
+		delete(s.workers, w)
+		s.idle = append(s.idle, w)
 		b.mu.Unlock()
-		reply, err := b.attempt(ctx, &now, e)
-		err, durable := b.bury(ctx, &now, err)
+		return false
+	}
+	l := s.ready[0]
+	s.ready[0] = nil
+	s.ready = s.ready[1:]
+	if w.ctx.Err() != nil {
+		w.renew(b.ctx)
+	}
+	ctx := w.ctx
+	l.by = w
+	e := l.calls[0]
+	e.attempts++
+	now := *e
+	b.mu.Unlock()
+	var o outcome
+	rpc.GuardTo(func() (any, error) {
+		if o.reply, o.err = b.attempt(ctx, &now, e); o.err != nil {
+			o.verdict = b.judge(o.err)
+		}
+		return nil, nil
+	}, func(_ any, failed error) {
+		if failed != nil {
+			o = b.brokenOff(failed)
+		}
+		b.bury(ctx, &now, &o)
 		b.mu.Lock()
-		b.endAttemptLocked(l, e, &now, reply, err, durable)
+		b.endAttemptLocked(l, e, &now, &o)
 		l.by = nil
-		if durable {
+		b.mu.Unlock()
+		if o.durable {
 			b.writes.RUnlock()
 		}
-	}
-	delete(b.schedule.workers, w)
-	b.schedule.idle = append(b.schedule.idle, w)
+	})
+	return true
+}
+
+// brokenOff is the outcome of an attempt that code of the application has broken off.
+func (b *Box) brokenOff(err error) outcome {
+	b.cfg.Logger.Error().Err(err).Msg("Config.Judge or a client interceptor did not return")
+	return outcome{err: rpc.Errorf(rpc.Internal, "%v", err)}
 }
 
 // attempt makes a call once, as it stood when the attempt began. The request is in
@@ -46,11 +89,22 @@ func (b *Box) attempt(ctx context.Context, now, e *entry) (reply []byte, err *rp
 	if left <= 0 {
 		return nil, errTooLate
 	}
+	// An attempt may be repeated on the way, as its receiver knows what it has executed; but
+	// not where nodes that go down with it are to be counted.
+	k, owner, opts := b.keeper.Load(), "", []rpc.MethodOption{rpc.Idempotent()}
+	if b.cfg.Orphans.ServeAfter > 0 {
+		opts = nil
+		if err := b.carriedOn(e, k); err != nil {
+			return nil, err
+		}
+		table := k.n.Table()
+		owner = table.Owner(table.Partition(e.key))
+	}
 	r, rerr := b.readCall(e)
 	if rerr != nil {
 		return nil, rpc.Errorf(rpc.Internal, "%v", rerr)
 	}
-	spec, serr := rpc.Untyped(e.method, rpc.Idempotent())
+	spec, serr := rpc.Untyped(e.method, opts...)
 	if serr != nil {
 		return nil, rpc.AsError(serr)
 	}
@@ -65,13 +119,15 @@ func (b *Box) attempt(ctx context.Context, now, e *entry) (reply []byte, err *rp
 		call.SetMetadata(k, v)
 	}
 	call.SetMetadata(headerKey, h.text())
-	// Interceptors of the application run within.
-	if _, ierr := guarded(func() (any, error) { return nil, b.mesh.Invoke(ctx, &call) }); ierr != nil {
-		e := rpc.AsError(ierr)
-		if e.Code == rpc.FailedPrecondition && rpc.NotExecuted(e) { // this node is yet to start
-			e = rpc.Errorf(rpc.Unavailable, "%s", e.Message).MarkNotExecuted(true)
+	if ierr := b.mesh.Invoke(ctx, &call); ierr != nil {
+		err = rpc.AsError(ierr)
+		if err.Code == rpc.FailedPrecondition && rpc.NotExecuted(err) { // this node is yet to start
+			err = rpc.Errorf(rpc.Unavailable, "%s", err.Message).MarkNotExecuted(true)
 		}
-		return nil, e
+		if owner != "" && call.Peer == "" && unheard(err) {
+			b.wentTo(e, owner)
+		}
+		return nil, err
 	}
 	if p, ok := call.Reply.(*[]byte); ok && p != nil {
 		reply = *p
@@ -108,44 +164,43 @@ func (e *entry) history() string {
 	return text
 }
 
-// bury makes it durable that a call is given up, if its latest attempt says so, and
-// gives the reason. Only then anybody may hear of it and the next call of its key be
-// made: unlike a call that was executed, its receiver does not know it, and would
-// execute it if it came again. If it is durable, writes is held for reading until the
-// entry says so, too. What the attempt has shown is noted in now.
-func (b *Box) bury(ctx context.Context, now *entry, err *rpc.Error) (reason *rpc.Error, durable bool) {
-	if err == nil {
-		return nil, false
+// bury makes it durable that a call is given up, if its latest attempt says so. Only
+// then anybody may hear of it and the next call of its key be made: unlike a call that
+// was executed, its receiver does not know it, and would execute it if it came again.
+// What the attempt has shown is noted in now.
+func (b *Box) bury(ctx context.Context, now *entry, o *outcome) {
+	if o.err == nil {
+		return
 	}
 	at := time.Now().UnixMilli()
-	if err != errTooLate {
-		now.lastErr = err.Error()
-		now.doubt = now.doubt || unheard(err)
+	if o.err != errTooLate {
+		now.lastErr = o.err.Error()
+		now.doubt = now.doubt || unheard(o.err)
 	}
 	switch {
 	case ctx.Err() != nil:
-		return err, false
+		return
 	case at >= now.expires:
-		err = expired(now)
-	case !b.refusedForGood(now, err, at):
-		return err, false
+		o.err = expired(now)
+	case !b.refusedForGood(now, o.verdict, at):
+		return
 	}
-	r := endRecord{seq: now.seq, ended: at, attempts: now.attempts, code: err.Code, doubt: now.doubt, message: err.Message}
+	r := endRecord{seq: now.seq, ended: at, attempts: now.attempts, code: o.err.Code, doubt: now.doubt, message: o.err.Message}
 	b.writes.RLock()
-	if _, werr := b.log.Append(kindDead, r.append(nil)); werr != nil {
+	if _, err := b.log.Append(kindDead, r.append(nil)); err != nil {
 		b.writes.RUnlock()
 		b.mu.Lock()
-		b.failLocked(werr)
+		b.failLocked(err)
 		b.mu.Unlock()
-		return err, false
+		return
 	}
-	return err, true
+	o.durable = true
 }
 
-// refusedForGood tells whether an error ends a call, and notes since when its owner
+// refusedForGood tells whether a verdict ends a call, and notes since when its owner
 // refuses it.
-func (b *Box) refusedForGood(now *entry, err *rpc.Error, at int64) bool {
-	switch b.judge(err) {
+func (b *Box) refusedForGood(now *entry, v Verdict, at int64) bool {
+	switch v {
 	case GiveUp:
 		return true
 	case GiveUpLater:
@@ -160,25 +215,24 @@ func (b *Box) refusedForGood(now *entry, err *rpc.Error, at int64) bool {
 }
 
 // unheard tells whether an attempt that ended with this error may have executed the
-// call: neither a handler nor a node has said that it was not.
+// call: nobody has said that it was not.
 func unheard(err *rpc.Error) bool {
 	switch err.Code {
 	case rpc.Canceled, rpc.DeadlineExceeded, rpc.ResourceExhausted, rpc.Unavailable:
-		return true
+		return !rpc.NotExecuted(err)
 	}
 	return false
 }
 
-// endAttemptLocked does what follows from an attempt at the first call of a lane. It
-// has been given up if that is durable.
-func (b *Box) endAttemptLocked(l *lane, e, was *entry, reply []byte, err *rpc.Error, givenUp bool) {
+// endAttemptLocked does what follows from an attempt at the first call of a lane.
+func (b *Box) endAttemptLocked(l *lane, e, was *entry, o *outcome) {
 	now := time.Now().UnixMilli()
 	e.lastErr, e.doubt, e.refusedAt, e.refusing = was.lastErr, was.doubt, was.refusedAt, was.refusing
 	switch {
-	case givenUp:
-		b.deadLocked(e, now, err)
-	case err == nil:
-		b.doneLocked(e, &endRecord{seq: e.seq, ended: now, attempts: e.attempts, reply: reply})
+	case o.durable:
+		b.deadLocked(e, now, o.err)
+	case o.err == nil:
+		b.doneLocked(e, &endRecord{seq: e.seq, ended: now, attempts: e.attempts, reply: o.reply})
 	case l.by.ctx.Err() == nil:
 		l.tries++
 		b.pauseLocked(l, b.backoffLocked(l.tries))

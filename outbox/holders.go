@@ -54,15 +54,11 @@ func (k *keeper) heard(f *findings) {
 
 // silences are the boxes that do not answer, by name.
 func (k *keeper) silences() []Silence {
-	live := map[string]bool{}
-	for _, m := range k.n.Members().Members {
-		live[m.Name] = true
-	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	list := make([]Silence, 0, len(k.others.silent))
 	for name, since := range k.others.silent {
-		list = append(list, Silence{Name: name, Down: !live[name], Since: since})
+		list = append(list, Silence{Name: name, Down: !k.live(name), Since: since})
 	}
 	slices.SortFunc(list, func(x, y Silence) int { return cmp.Compare(x.Name, y.Name) })
 	return list

@@ -88,7 +88,8 @@ type lab struct {
 	testing.TB
 	cluster string
 	cfg     Config
-	serve   func(*machine) // registers further handlers
+	serve   func(*machine)     // registers further handlers
+	node    func(*node.Config) // changes how machines' nodes are configured
 	nodes   map[string]*machine
 }
 
@@ -116,6 +117,9 @@ func (l *lab) start(name string) *machine {
 	cfg := node.Config{
 		Name: name, Cluster: l.cluster, Seeds: seeds, Profile: membership.Local,
 		Table: router.Params{Partitions: 64}, Logger: zerolog.Nop(),
+	}
+	if l.node != nil {
+		l.node(&cfg)
 	}
 	n, err := node.New(cfg)
 	if err != nil {

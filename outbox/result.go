@@ -47,6 +47,7 @@ func (e *entry) outcomeLocked() rpc.Outcome {
 
 // finishedLocked has the result of a call kept for a while, and wakes who waits.
 func (b *Box) finishedLocked(e *entry) {
+	delete(b.losses, e.seq)
 	if e.status == done {
 		b.finished = append(b.finished, e)
 		b.limitDone(&b.finished, time.UnixMilli(e.ended), b.forgetLocked)

@@ -36,28 +36,26 @@ func (v Verdict) String() string {
 
 // Judge is the default of Config.Judge. docs/durable-calls.md has it as a table.
 func Judge(err *rpc.Error) Verdict {
+	switch err.Code {
+	case rpc.Unavailable: // also of a call under which processes went down: its receivers count that
+		return TryAgain
+	case rpc.InvalidArgument, rpc.NotFound, rpc.AlreadyExists, rpc.PermissionDenied, rpc.FailedPrecondition, rpc.Unauthenticated:
+		return GiveUp
+	}
 	if err.RetryAfter == rpc.NeverRetry { // whoever refused it knows
 		return GiveUp
 	}
 	switch err.Code {
-	case rpc.InvalidArgument, rpc.NotFound, rpc.AlreadyExists, rpc.PermissionDenied, rpc.FailedPrecondition, rpc.Unauthenticated:
-		return GiveUp
-	case rpc.Canceled, rpc.DeadlineExceeded, rpc.ResourceExhausted, rpc.Internal, rpc.Unavailable, rpc.NotOwner:
+	case rpc.Canceled, rpc.DeadlineExceeded, rpc.ResourceExhausted, rpc.Internal, rpc.NotOwner:
 		return TryAgain
 	}
 	return GiveUpLater // Unimplemented, and codes of a newer version
 }
 
-// judge asks the application, whose function may panic: then the default counts.
-func (b *Box) judge(err *rpc.Error) (v Verdict) {
-	v = Judge(err)
-	if b.cfg.Judge == nil {
-		return v
+// judge asks the application.
+func (b *Box) judge(err *rpc.Error) Verdict {
+	if b.cfg.Judge != nil {
+		return b.cfg.Judge(err)
 	}
-	_, failed := guarded(func() (any, error) { v = b.cfg.Judge(err); return nil, nil })
-	if failed != nil {
-		b.cfg.Logger.Error().Err(failed).Msg("Config.Judge failed; the default counts")
-		return Judge(err)
-	}
-	return v
+	return Judge(err)
 }

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/meshnode/meshnode/node"
 	"github.com/meshnode/meshnode/rpc"
 )
 
@@ -37,7 +39,7 @@ func TestVerdictsDocumented(t *testing.T) {
 	if got := Judge(rpc.Errorf(99, "x")).String(); said["a code that this version does not know"] != got {
 		t.Errorf("a newer code: %s, and the document says %q", got, said["a code that this version does not know"])
 	}
-	if got := Judge(rpc.Errorf(rpc.Unavailable, "x").After(rpc.NeverRetry)).String(); said["any code that says never to retry"] != got {
+	if got := Judge(rpc.Errorf(rpc.Internal, "x").After(rpc.NeverRetry)).String(); said["any code that says never to retry"] != got {
 		t.Errorf("NeverRetry: %s; %v", got, said)
 	}
 }
@@ -80,29 +82,59 @@ func TestRefusedForAWhile(t *testing.T) {
 	}
 }
 
-// The application judges errors; if it panics, the default counts.
+// The application judges errors. Code of its own that does not return, there or in a
+// client interceptor, makes the attempt one that failed, and no more: the same worker's
+// next calls are made.
 func TestJudge(t *testing.T) {
 	t.Parallel()
 	l := newLab(t)
+	l.cfg.Concurrency = 1
 	l.cfg.Judge = func(err *rpc.Error) Verdict {
-		if err.Code == rpc.Internal {
+		switch err.Code {
+		case rpc.NotFound:
+			panic("on purpose")
+		case rpc.AlreadyExists:
+			runtime.Goexit()
+		case rpc.Internal:
 			return GiveUp
 		}
-		panic("on purpose")
+		return TryAgain
+	}
+	l.node = func(cfg *node.Config) {
+		cfg.Client = append(cfg.Client, func(ctx context.Context, call *rpc.Call, next rpc.Invoker) error {
+			switch call.Metadata["how"] {
+			case "panic":
+				panic("on purpose")
+			case "exit":
+				runtime.Goexit()
+			}
+			return next(ctx, call)
+		})
 	}
 	a := l.start("a")
-	for _, code := range []rpc.Code{rpc.Internal, rpc.NotFound} {
-		if _, err := a.await(a.enqueue("k", &add{N: 1, Fail: code.String()})); !errors.Is(err, code) {
-			t.Errorf("%s: %v", code, err)
-		}
+	if _, err := a.await(a.enqueue("k", &add{N: 1, Fail: "Internal"})); !errors.Is(err, rpc.Internal) {
+		t.Errorf("%v", err)
 	}
-	waits := a.enqueue("k", &add{N: 1, Fail: "Unavailable"})
-	l.until("it was tried twice", func() error {
-		if letter := a.show(waits); letter.Attempts < 2 || letter.State != "pending" {
-			return fmt.Errorf("%+v", letter)
-		}
-		return nil
-	})
+	waits := []string{
+		a.enqueue("1", &add{N: 1, Fail: "NotFound"}),
+		a.enqueue("2", &add{N: 1, Fail: "AlreadyExists"}),
+		a.enqueue("3", &add{N: 1}, rpc.WithMetadata("how", "exit")),
+		a.enqueue("4", &add{N: 1, Fail: "Unavailable"}),
+	}
+	for _, id := range waits {
+		l.until("it was tried twice", func() error {
+			if letter := a.show(id); letter.Attempts < 2 || letter.State != "pending" || letter.Reason == "" {
+				return fmt.Errorf("%+v", letter)
+			}
+			return nil
+		})
+	}
+	if _, err := a.await(a.enqueue("5", &add{N: 1}, rpc.WithMetadata("how", "panic"))); !errors.Is(err, rpc.Internal) {
+		t.Errorf("%v", err)
+	}
+	if _, err := a.await(a.enqueue("6", &add{N: 1})); err != nil {
+		t.Error(err)
+	}
 }
 
 // What can never be delivered is refused when it is enqueued, also by a handler.

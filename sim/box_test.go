@@ -3,9 +3,12 @@
 package sim_test
 
 import (
+	"context"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/meshnode/meshnode/node"
 	"github.com/meshnode/meshnode/outbox"
 	"github.com/meshnode/meshnode/rpc"
 	"github.com/meshnode/meshnode/sim"
@@ -46,4 +49,41 @@ func TestBoxClosedWithNode(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+var killer = rpc.NewMethod[string, int]("lab.Kill")
+
+// Where partitions are served without the state of a node that is gone, nobody but the
+// sender can know how many nodes a durable call has taken with it. It is carried no
+// further than crashes are allowed.
+func TestDurableCallKillsFew(t *testing.T) {
+	b := &boxes{dir: t.TempDir(), open: map[int]*outbox.Box{}, closed: map[int]chan struct{}{}}
+	b.cfg = outbox.Config{MaxCrashes: 1, Orphans: outbox.Orphans{ServeAfter: 10 * time.Second}}
+	var kill func(int)
+	cfg := local(4)
+	cfg.Setup = func(i int, n *node.Node) {
+		b.setup(i, n)
+		outbox.Handle(b.of(i), n, killer, func(context.Context, *outbox.Tx, *string) (*int, error) {
+			kill(i)
+			<-n.Done()
+			return nil, rpc.Errorf(rpc.Unavailable, "gone")
+		})
+	}
+	sim.Test(t, cfg, func(t *testing.T, c *sim.Cluster) {
+		kill = c.Crash
+		word := "hello"
+		id, err := killer.Enqueue(t.Context(), b.of(0), &word, rpc.Key(ownedBy(c, 1, 1, 2, 3)[0]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = killer.Await(t.Context(), b.of(0), id)
+		if rpc.CodeOf(err) != rpc.Internal || !strings.Contains(err.Error(), "2 nodes went down while they may have been executing the call (n001, n002)") {
+			t.Errorf("%v", err)
+		}
+		for i, alive := range []bool{true, false, false, true} {
+			if c.Member(i).Alive() != alive {
+				t.Errorf("n%03d alive: %v", i, !alive)
+			}
+		}
+	})
 }

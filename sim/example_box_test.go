@@ -23,6 +23,7 @@ var count = rpc.NewMethod[string, int]("example.Count")
 // ends, whatever ended it; the next one waits for that, as a directory is locked.
 type boxes struct {
 	dir string
+	cfg outbox.Config
 
 	mu     sync.Mutex
 	open   map[int]*outbox.Box
@@ -38,7 +39,7 @@ func (b *boxes) setup(i int, n *node.Node) {
 	if before != nil {
 		<-before
 	}
-	box, err := outbox.Open(filepath.Join(b.dir, n.Name()), outbox.Config{})
+	box, err := outbox.Open(filepath.Join(b.dir, n.Name()), b.cfg)
 	if err != nil {
 		panic(err)
 	}
