@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/meshnode/meshnode/rpc"
+	"github.com/meshnode/meshnode/transport"
 )
 
 type (
@@ -42,7 +43,9 @@ func wide() *ringed {
 // remote and local calls.
 func TestValuesWithoutEnd(t *testing.T) {
 	t.Parallel()
+	small := transport.Limits{MaxBody: 64 << 10}
 	l := newLab(t)
+	l.edit = func(cfg *Config) { cfg.Limits.Transport.MaxBody = small.MaxBody }
 	nodes := l.cluster("a", "b")
 	m := rpc.NewMethod[ringed, ringed]("lab.Ring")
 	stream := rpc.NewStream[ringed, ringed]("lab.Rings")
@@ -54,7 +57,7 @@ func TestValuesWithoutEnd(t *testing.T) {
 		}
 		return s.Send(ringOf())
 	})
-	client, err := Dial(t.Context(), nodes[1].Addr().String(), ClientConfig{})
+	client, err := Dial(t.Context(), nodes[1].Addr().String(), ClientConfig{Limits: small})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -164,13 +164,12 @@ func (r *reader) open() error {
 }
 
 func (r *reader) field(f *field, p unsafe.Pointer) (err error) {
-	at := unsafe.Add(p, f.offset)
-	if f.hops != nil {
-		if at, err = f.make(p); err != nil {
-			return atField(err, f.name)
-		}
+	if f.hops == nil {
+		err = r.decode(f.node, unsafe.Add(p, f.offset))
+	} else if p, err = f.make(p); err == nil {
+		err = r.decode(f.node, p)
 	}
-	if err = r.decode(f.node, at); err != nil {
+	if err != nil {
 		return atField(err, f.name)
 	}
 	return nil

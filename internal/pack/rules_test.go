@@ -353,7 +353,7 @@ func TestTags(t *testing.T) {
 		New   int `msgpack:"new,alias:old,alias:'older'"`
 		Comma int `msgpack:"'a,b',omitempty"`
 		Space int `json:"a b,string"`
-		Dash  int `json:"-,"`
+		Dash  int `msgpack:"-,"`
 		Base  `msgpack:",noinline"`
 		Inner struct{ X int } `msgpack:",inline"`
 	}

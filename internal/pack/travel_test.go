@@ -171,7 +171,7 @@ func refused(t *testing.T, what string, v any, want error) {
 	if !errors.Is(err, want) {
 		t.Errorf("%s: %v, want %v", what, err, want)
 	}
-	if used > 8*limit {
+	if used > 16*limit {
 		t.Errorf("%s takes %d bytes to refuse", what, used)
 	}
 }
