@@ -161,7 +161,8 @@ func TestNotExecutedWhenFull(t *testing.T) {
 		}()
 		await(t, "a handler", l.gone)
 	}
-	err := l.call(&job{}, rpc.Peer("b"), rpc.Timeout(50*time.Millisecond))
+	once := rpc.NewMethod[job, report](work.Name(), rpc.WithPolicy(rpc.CallPolicy{Retries: rpc.NoRetries}))
+	_, err := once.Call(t.Context(), l.a, &job{}, rpc.Peer("b"))
 	if wantCode(t, err, rpc.ResourceExhausted); !rpc.NotExecuted(err) {
 		t.Errorf("%v", err)
 	}
