@@ -128,9 +128,13 @@ func (s *Strangers) Admit(nc net.Conn) *Stranger {
 	return p
 }
 
-// cut closes a stream without a word, which could take its time.
+// cut closes a stream without a word, which could take its time. Others may be reading
+// from it, so it looks at nothing that they change.
 func cut(nc net.Conn) {
-	if s, ok := unwrap(nc).(*tlsStream); ok {
+	if p, ok := nc.(*prefixed); ok {
+		nc = p.Conn
+	}
+	if s, ok := nc.(*tlsStream); ok {
 		nc = s.raw
 	}
 	_ = nc.Close()
