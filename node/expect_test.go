@@ -51,3 +51,44 @@ func TestExpectWaitsForTheWholeTable(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// A node that joins makes one table, however many join with it: those of the few that
+// serve first would be of no use.
+func TestOneTablePerJoin(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	l.edit = func(cfg *Config) { cfg.Expect = 4 }
+	nodes := make([]*Node, 4)
+	var started sync.WaitGroup
+	var seeds []string
+	for i := range nodes {
+		cfg := l.config(fmt.Sprintf("n%d", i))
+		cfg.Seeds = seeds
+		nodes[i] = l.build(cfg)
+		if err := nodes[i].open(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		seeds = []string{nodes[0].Addr().String()}
+		started.Go(func() {
+			if err := nodes[i].join(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	started.Wait()
+	agree(t, nodes...)
+	l.edit = nil
+	cfg := l.config("late")
+	cfg.Seeds = seeds
+	nodes = append(nodes, l.launch(cfg))
+	agree(t, nodes...)
+	for _, n := range nodes {
+		want := 2 // its own, and the late one's
+		if n.Name() == "late" {
+			want = 1
+		}
+		if h := n.History(); len(h) != want {
+			t.Errorf("%s has made %d tables, want %d: %+v", n.Name(), len(h), want, h)
+		}
+	}
+}

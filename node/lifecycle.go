@@ -281,10 +281,20 @@ func (n *Node) announce(cluster *membership.Cluster) error {
 // placed tells whether the table of v has everybody whom this node expects in
 // it. Who owns nothing is not in it itself, and needs somebody to route to.
 func (n *Node) placed(v *view) bool {
-	if m, _ := v.members.Find(n.cfg.Name); m.State == membership.StateStandby {
-		return v.table.Len() >= max(n.cfg.Expect-1, 1)
+	m, _ := v.members.Find(n.cfg.Name)
+	if v.table.Len() < n.expectedOwners(m.State) {
+		return false
 	}
-	return v.table.Has(n.cfg.Name) && v.table.Len() >= n.cfg.Expect
+	return m.State == membership.StateStandby || v.table.Has(n.cfg.Name)
+}
+
+// expectedOwners is how many members own keys, this node included if its state lets it,
+// before it is ready.
+func (n *Node) expectedOwners(own membership.State) int {
+	if own == membership.StateStandby {
+		return max(n.cfg.Expect-1, 1)
+	}
+	return n.cfg.Expect
 }
 
 // why says what a node that is not ready waits for.
@@ -305,10 +315,12 @@ func (n *Node) why(v *view) string {
 		return fmt.Sprintf("its own certificate is good no more: %v", *n.prover.own.Load())
 	case v.pending() != "":
 		return fmt.Sprintf("it has yet to prove the identity of %s", v.pending())
-	case v.table.Len() == 0:
+	}
+	switch serve := len(n.servingMembers(v)); {
+	case serve == 0:
 		return "no member serves that it could route to"
-	case v.table.Len() < n.cfg.Expect:
-		return fmt.Sprintf("%d of the %d members that it expects serve already", v.table.Len(), n.cfg.Expect)
+	case serve < n.cfg.Expect:
+		return fmt.Sprintf("%d of the %d members that it expects serve already", serve, n.cfg.Expect)
 	}
 	return "it has just joined"
 }

@@ -31,6 +31,11 @@ func TestSpill(t *testing.T) {
 		spread.Handle(n, func(ctx context.Context, req *job) (*report, error) { return l.serve(ctx, n, req) })
 	}
 	a := nodes[0]
+	for _, name := range []string{"b", "c", "d"} { // a call spills to nobody whom it must dial for long
+		if _, err := work.Call(t.Context(), a, &job{}, rpc.Peer(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	key := keysOwned(a, 1, "b", "c", "d")[0]
 	var wg sync.WaitGroup
 	many := func(m rpc.Method[job, report], n int, opts ...rpc.CallOption) map[string]int {

@@ -219,8 +219,9 @@ func (n *Node) othersAgree(ctx context.Context) bool {
 	}
 	mine := n.Table().Fingerprint().String()
 	for _, r := range results {
-		// Who cannot be reached cannot be waited for; who is slow can.
-		if errors.Is(r.Err, rpc.DeadlineExceeded) || r.Err == nil && r.Reply.Fingerprint != mine {
+		// Who cannot be reached cannot be waited for; who is slow can. A node that joins
+		// routes by no table yet.
+		if errors.Is(r.Err, rpc.DeadlineExceeded) || r.Err == nil && r.Reply.Ready && r.Reply.Fingerprint != mine {
 			return false
 		}
 	}

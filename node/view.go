@@ -71,7 +71,8 @@ func (n *Node) replaceLocked(old *view, s *membership.Snapshot, peers map[string
 		ready: old.joined, joined: old.joined, changed: make(chan struct{}), down: downs(s.Members),
 	}
 	next.ready = next.ready && n.certified()
-	if owners := n.servingMembers(next); !n.halfProven(next) && !slices.Equal(owners, old.owners()) && !n.staleOnPurpose(old, len(owners)) {
+	if owners := n.servingMembers(next); n.wantsTable(next, owners) && !slices.Equal(owners, old.owners()) &&
+		!n.staleOnPurpose(old, len(owners)) {
 		table, err := n.cfg.Sim.With(old.table, owners)
 		if err != nil {
 			n.log.Error().Err(err).Msg("ownership table cannot be built; the old one stays")
@@ -94,6 +95,18 @@ func (n *Node) replaceLocked(old *view, s *membership.Snapshot, peers map[string
 			h.poke()
 		}
 	}
+}
+
+// wantsTable reports whether a table of these owners is of use. A node that joins routes
+// and serves by none until it is ready, and it is not before it serves itself, all that it
+// expects serve and all who serve have proved who they are. Where many nodes join at once,
+// each would otherwise make a table for every few of them, which all are thrown away.
+func (n *Node) wantsTable(v *view, owners []router.Member) bool {
+	if v.joined {
+		return true
+	}
+	self, _ := v.members.Find(n.cfg.Name)
+	return self.State != membership.StateJoining && len(owners) >= n.expectedOwners(self.State) && !n.halfProven(v)
 }
 
 // staleOnPurpose tells whether the table is to keep an owner that is gone: a planted
