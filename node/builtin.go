@@ -57,6 +57,9 @@ type (
 	EchoReply struct {
 		Node string `json:"node"`
 		Data []byte `json:"data"`
+		// Failover reports that the node answered in the place of the key's owner; see
+		// rpc.Info.
+		Failover bool `json:"failover,omitempty"`
 	}
 	// MembersRequest is empty.
 	MembersRequest struct{}
@@ -139,8 +142,9 @@ func (n *Node) ping(context.Context, *PingRequest) (*PingReply, error) {
 	return reply, nil
 }
 
-func (n *Node) echo(_ context.Context, req *EchoRequest) (*EchoReply, error) {
-	return &EchoReply{Node: n.cfg.Name, Data: req.Data}, nil
+func (n *Node) echo(ctx context.Context, req *EchoRequest) (*EchoReply, error) {
+	info, _ := rpc.InfoFrom(ctx)
+	return &EchoReply{Node: n.cfg.Name, Data: req.Data, Failover: info.Failover}, nil
 }
 
 func (n *Node) listMembers(ctx context.Context, _ *MembersRequest) (*MembersReply, error) {

@@ -55,37 +55,45 @@ func forward(ctx context.Context, c rpc.Caller, req *node.ForwardRequest, opts .
 	return reply.Answers, nil
 }
 
-// echoKey calls Echo on the owner of key and gives the name of the node that
-// answered. The error also tells of an answer that is not right.
-func echoKey(ctx context.Context, c rpc.Caller, key string, opts ...rpc.CallOption) (string, error) {
+// echoKey calls Echo on the owner of key and returns who answered, and whether in the
+// owner's place. The error also tells of an answer that is not right.
+func echoKey(ctx context.Context, c rpc.Caller, key string, opts ...rpc.CallOption) (echoed, error) {
 	body, err := rpc.Encode(nil, &node.EchoRequest{Data: []byte(key)})
 	if err != nil {
-		return "", err
+		return echoed{}, err
 	}
 	answers, err := forward(ctx, c, &node.ForwardRequest{
 		Method: node.Echo.Name(), Body: body, Keyed: true, Key: key, Idempotent: true,
 	}, opts...)
 	if err != nil {
-		return "", err
+		return echoed{}, err
 	}
-	return answers[0].Node, checkEcho(&answers[0], key)
+	return checkEcho(&answers[0], key)
+}
+
+// echoed is who answered a call of Echo.
+type echoed struct {
+	node     string
+	takeover bool // in the place of the key's owner
 }
 
 // checkEcho checks that an answer of Echo is the one of the node that it is
 // said to be from, and for this key.
-func checkEcho(a *node.ForwardAnswer, key string) error {
+func checkEcho(a *node.ForwardAnswer, key string) (echoed, error) {
+	by := echoed{node: a.Node}
 	if err := a.Err(); err != nil {
-		return err
+		return by, err
 	}
 	var echo node.EchoReply
 	if err := rpc.Decode(a.Body, &echo); err != nil {
-		return fmt.Errorf("reply of %s: %w", a.Node, err)
+		return by, fmt.Errorf("reply of %s: %w", a.Node, err)
 	}
+	by.takeover = echo.Failover
 	if echo.Node != a.Node {
-		return rpc.Errorf(rpc.Internal, "the answer of %s says that it is from %s", a.Node, echo.Node)
+		return by, rpc.Errorf(rpc.Internal, "the answer of %s says that it is from %s", a.Node, echo.Node)
 	}
 	if string(echo.Data) != key {
-		return rpc.Errorf(rpc.Internal, "%s answered for another key", a.Node)
+		return by, rpc.Errorf(rpc.Internal, "%s answered for another key", a.Node)
 	}
-	return nil
+	return by, nil
 }

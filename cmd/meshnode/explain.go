@@ -257,11 +257,7 @@ func whoChanged(c *node.TableChange) string {
 	}{{"joined", c.Joined}, {"left", left}, {"crashed", c.Crashed}, {"changed", c.Changed}} {
 		if len(p.names) > 0 {
 			const most = 3
-			text := strings.Join(p.names[:min(len(p.names), most)], ", ")
-			if more := len(p.names) - most; more > 0 {
-				text += fmt.Sprintf(" and %d more", more)
-			}
-			parts = append(parts, text+" "+p.what)
+			parts = append(parts, listed(p.names, most)+" "+p.what)
 		}
 	}
 	return strings.Join(parts, ", ")

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -24,7 +25,8 @@ type onceReport struct {
 	AgreedMS    int64          `json:"agreed_ms"` // from the start of the first process
 	Keys        int            `json:"keys"`
 	Mismatches  []mismatch     `json:"mismatches"`
-	PerNode     map[string]int `json:"per_node"` // keys that it answered
+	Takeovers   []mismatch     `json:"takeovers"` // keys whose owner did not answer, which the next owner served
+	PerNode     map[string]int `json:"per_node"`  // keys that it answered
 	Members     []memberJSON   `json:"members"`
 }
 
@@ -45,7 +47,7 @@ func (a *app) devOnce(ctx context.Context, w *watcher, began time.Time) error {
 	}
 	r := &onceReport{
 		Nodes: len(s.procs), Fingerprint: fingerprint, AgreedMS: time.Since(began).Milliseconds(),
-		Keys: onceKeys, Mismatches: []mismatch{}, PerNode: make(map[string]int), Members: membersJSON(s.members),
+		Keys: onceKeys, Mismatches: []mismatch{}, Takeovers: []mismatch{}, PerNode: make(map[string]int), Members: membersJSON(s.members),
 	}
 	if err := r.check(ctx, w); err != nil {
 		return err
@@ -96,9 +98,9 @@ func (r *onceReport) send(ctx context.Context, w *watcher, keys, owners []string
 		wg.Go(func() {
 			for k := worker; k < len(keys); k += onceParallel {
 				entry := k % len(w.clients)
-				name, err := echoKey(ctx, w.clients[entry], keys[k])
+				by, err := echoKey(ctx, w.clients[entry], keys[k])
 				mu.Lock()
-				r.landed(mismatch{Key: keys[k], Entry: w.procs[entry].name, Owner: owners[k], Answered: name}, err)
+				r.landed(mismatch{Key: keys[k], Entry: w.procs[entry].name, Owner: owners[k], Answered: by.node}, by.takeover, err)
 				mu.Unlock()
 			}
 		})
@@ -106,11 +108,16 @@ func (r *onceReport) send(ctx context.Context, w *watcher, keys, owners []string
 	wg.Wait()
 }
 
-// landed counts one key.
-func (r *onceReport) landed(m mismatch, err error) {
+// landed counts one key. A takeover is no mistake: the call's entry and the node that
+// answered have both found that the owner gave no sign of life in time.
+func (r *onceReport) landed(m mismatch, takeover bool, err error) {
 	switch {
 	case err != nil:
 		m.Error = oneLine(err.Error())
+	case takeover:
+		r.PerNode[m.Answered]++
+		r.Takeovers = append(r.Takeovers, m)
+		return
 	case m.Answered == m.Owner:
 		r.PerNode[m.Answered]++
 		return
@@ -126,9 +133,18 @@ func (r *onceReport) lines() []string {
 		fmt.Sprintf("%s on table %s after %s", plural(r.Nodes, "process agrees", "processes agree"), r.Fingerprint,
 			brief(time.Duration(r.AgreedMS)*time.Millisecond)),
 		fmt.Sprintf("%s of %s keys landed on the node that owner names, each sent through one of %s",
-			thousands(r.Keys-len(r.Mismatches)), thousands(r.Keys), plural(r.Nodes, "node", "nodes")),
-		"",
+			thousands(r.Keys-len(r.Mismatches)-len(r.Takeovers)), thousands(r.Keys), plural(r.Nodes, "node", "nodes")),
 	}
+	if len(r.Takeovers) > 0 {
+		owners := make([]string, len(r.Takeovers))
+		for i, m := range r.Takeovers {
+			owners[i] = m.Owner
+		}
+		slices.Sort(owners)
+		lines = append(lines, fmt.Sprintf("%s taken over by the next owner, because the owner gave no sign of life in time, as on a busy machine: of %s",
+			plural(len(r.Takeovers), "key was", "keys were"), listed(slices.Compact(owners), shownNames)))
+	}
+	lines = append(lines, "")
 	t := newTable("NAME", "ADDRESS", "STATE", ">SHARE", "", ">KEYS")
 	for _, m := range r.Members {
 		t.add(m.Name, m.Addr, m.State, percent(m.Share), bar(m.Share, barWidth), thousands(r.PerNode[m.Name]))

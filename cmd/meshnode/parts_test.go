@@ -175,7 +175,7 @@ func TestCheckEcho(t *testing.T) {
 		{node.ForwardAnswer{Node: "a", Body: []byte{0xc1}}, "k", false},
 		{node.ForwardAnswer{Node: "a", Code: rpc.NotFound}, "k", false},
 	} {
-		if err := checkEcho(&c.answer, c.key); (err == nil) != c.ok {
+		if _, err := checkEcho(&c.answer, c.key); (err == nil) != c.ok {
 			t.Errorf("%+v for key %q gave %v", c.answer, c.key, err)
 		}
 	}

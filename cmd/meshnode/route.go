@@ -131,7 +131,8 @@ func routeAll(ctx context.Context, keys *keyReader, workers int, one func(key st
 // routeOne sends one key to its owner and gives the name of who answered.
 func routeOne(ctx context.Context, c rpc.Caller, f *routeFlags, key string) (string, error) {
 	if f.method == node.Echo.Name() {
-		return echoKey(ctx, c, key, rpc.Timeout(f.timeout))
+		by, err := echoKey(ctx, c, key, rpc.Timeout(f.timeout))
+		return by.node, err
 	}
 	answers, err := forward(ctx, c, &node.ForwardRequest{
 		Method: f.method, Body: emptyMap(), Keyed: true, Key: key, Idempotent: true,

@@ -79,6 +79,15 @@ func plural(n int, one, many string) string {
 	return thousands(n) + " " + many
 }
 
+// listed names the first of many.
+func listed(names []string, most int) string {
+	text := strings.Join(names[:min(len(names), most)], ", ")
+	if more := len(names) - most; more > 0 {
+		text += fmt.Sprintf(" and %s more", thousands(more))
+	}
+	return text
+}
+
 // percent writes 0.2013 as 20.1%.
 func percent(fraction float64) string { return strconv.FormatFloat(100*fraction, 'f', 1, 64) + "%" }
 

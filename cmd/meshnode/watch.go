@@ -174,15 +174,3 @@ func (w *watcher) await(ctx context.Context, patience time.Duration) (*sight, st
 }
 
 const awaitInterval = 20 * time.Millisecond
-
-func (s *sight) disagreement(patience time.Duration, failed bool) error {
-	parts := make([]string, len(s.procs))
-	for i := range s.procs {
-		parts[i] = s.procs[i].name + " " + s.procs[i].condition()
-	}
-	what := "the nodes did not agree within " + brief(patience)
-	if failed {
-		what = "a process ended before all agreed"
-	}
-	return failf(rpc.DeadlineExceeded, "%s: %s", what, strings.Join(parts, "; "))
-}
