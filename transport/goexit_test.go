@@ -12,6 +12,7 @@ import (
 // A Handler that ends its goroutine ends its call and nothing else: workers and the reader are
 // replaced, and all that the call took is given back.
 func TestHandlersThatEndTheirGoroutine(t *testing.T) {
+	t.Parallel()
 	overAll(t, func(l *lab) {
 		c, h := l.pair(inliner{methods{
 			"inline": func(in *Incoming) {

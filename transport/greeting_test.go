@@ -71,6 +71,7 @@ func (hung) Dial(ctx context.Context, _ string) (net.Conn, error) {
 // Strangers who don't finish their greeting are limited: one more, and the first is
 // closed.
 func TestTooManyStrangers(t *testing.T) {
+	t.Parallel()
 	l := &lab{t, newMemNet(1000)}
 	h := l.host(Config{Name: "b", Limits: Limits{HandshakeTimeout: time.Hour}})
 	strangers := make([]*raw, maxStrangers-memberReserve)

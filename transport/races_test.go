@@ -139,6 +139,7 @@ func TestWorkersAreReusedAndLimited(t *testing.T) {
 // Streams that are no mesh streams are refused and counted, while mesh
 // connections go on.
 func TestForeignStreams(t *testing.T) {
+	t.Parallel()
 	overPlain(t, func(l *lab) {
 		who := make(chan Identity, 1)
 		c, h := l.pair(methods{"who": func(in *Incoming) {

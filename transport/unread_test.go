@@ -78,6 +78,7 @@ func (c *Conn) unread() (n int64) {
 // stop themselves alone: long requests, long replies and other streams go on. What
 // lies unread is bounded all the same.
 func TestUnreadStreamsStarveNobody(t *testing.T) {
+	t.Parallel()
 	overAll(t, func(l *lab) {
 		const n, most = 24, 64 << 10
 		limits := Limits{Window: 16 << 10, ConnWindow: 16 << 10, MaxUnread: most}
