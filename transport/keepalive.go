@@ -79,6 +79,9 @@ func (c *Conn) tend(now int64) {
 			_ = c.nc.SetReadDeadline(time.Now()) // the reader lets its buffer go
 		}
 	}
+	for _, s := range c.serving.streams(c.pend.streams(nil)) {
+		s.in.rest()
+	}
 	tick := c.ep.tickLength()
 	for _, id := range c.serving.stalled(now - int64((cfg.StallTimeout+tick-1)/tick)) {
 		c.dropStalled(id)

@@ -24,7 +24,9 @@ type recvQueue struct {
 	over   bool   // nothing more is granted
 	fresh  []byte // parts: 4 bytes of length and whether more follow, then bytes
 	left   int64  // what the peer may still send
+	kept   []byte // whole, while somebody waits for wake
 	waits  bool   // somebody waits for wake
+	used   bool   // something has come since the last rest
 	ended  bool   // no more comes
 	err    error  // nothing more is taken, for this reason
 
@@ -91,7 +93,7 @@ func (q *recvQueue) put(part []byte, more bool) error {
 	if more {
 		head |= 1
 	}
-	q.makeRoomLocked(partHead + len(part))
+	q.used = true
 	q.fresh = append(binary.LittleEndian.AppendUint32(q.fresh, head), part...)
 	wake := q.waits
 	q.waits = false
@@ -106,16 +108,6 @@ func (q *recvQueue) poke() {
 	select {
 	case q.wake <- struct{}{}:
 	default:
-	}
-}
-
-// makeRoomLocked makes room in fresh. What is large comes from the endpoint.
-func (q *recvQueue) makeRoomLocked(n int) {
-	if need := len(q.fresh) + n; need > cap(q.fresh) && need > keepStream {
-		buffers := &q.conn.ep.buffers
-		bigger := append(buffers.get(max(need, 2*len(q.fresh))), q.fresh...)
-		buffers.put(q.fresh)
-		q.fresh = bigger
 	}
 }
 
@@ -186,8 +178,8 @@ func (q *recvQueue) drop() {
 }
 
 // wholeKept is the largest buffer for putting parts together that is kept between
-// messages, keepStream the largest of any that a stream keeps while it waits for
-// more, in bytes.
+// messages, keepStream the largest of any that a stream keeps while nothing comes,
+// in bytes.
 const (
 	wholeKept  = 256 << 10
 	keepStream = 16 << 10
@@ -244,31 +236,46 @@ func (q *recvQueue) swap() (recvState, error) {
 		return recvFailed, q.err
 	case len(q.fresh) > 0:
 		q.taking, q.fresh, q.spare = q.fresh, q.spare[:0], q.fresh
+		if q.kept != nil {
+			q.whole, q.kept = q.kept[:0], nil
+		}
 		return recvReady, nil
 	case q.ended:
 		q.forgetLocked()
 		return recvEnded, nil
 	}
 	q.waits = true
-	q.restLocked()
+	q.parkLocked()
 	return recvEmpty, nil
 }
 
-// restLocked lets others have the large buffers of a stream that is empty: it may
-// stay so for long.
-func (q *recvQueue) restLocked() {
-	for _, buf := range []*[]byte{&q.fresh, &q.spare, &q.whole} {
-		if cap(*buf) > keepStream && (buf != &q.whole || !q.midway) {
-			q.conn.ep.buffers.put(*buf)
+// parkLocked puts what only the one who receives touches where rest finds it.
+func (q *recvQueue) parkLocked() {
+	q.taking = nil
+	if !q.midway {
+		q.kept, q.whole = q.whole, nil
+	}
+}
+
+// rest lets go of the large buffers of a stream that is empty and was so at the last
+// call: it may stay so for long.
+func (q *recvQueue) rest() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if used := q.used || len(q.fresh) > 0; used || !q.waits {
+		q.used = false
+		return
+	}
+	for _, buf := range []*[]byte{&q.fresh, &q.spare, &q.kept} {
+		if cap(*buf) > keepStream {
 			*buf = nil
 		}
 	}
-	q.taking = nil
 }
 
 // forgetLocked lets go of the buffers of a stream from which nothing more comes.
 func (q *recvQueue) forgetLocked() {
-	q.fresh, q.taking, q.spare, q.whole = nil, nil, nil, nil
+	q.fresh, q.taking, q.spare, q.whole, q.kept = nil, nil, nil, nil, nil
 }
 
 // discard drops what is there and what may come. Nobody receives any more.

@@ -322,3 +322,27 @@ func (c *Conn) windowFrame(id, credit uint64) error {
 	}
 	return nil
 }
+
+// streams appends the streams that were opened here.
+func (t *pending) streams(to []*Stream) []*Stream {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, r := range t.slots {
+		if r != nil && r.stream != nil {
+			to = append(to, r.stream)
+		}
+	}
+	return to
+}
+
+// streams appends the streams that the peer has opened.
+func (s *serving) streams(to []*Stream) []*Stream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.eachLocked(func(in *Incoming) {
+		if in.stream != nil {
+			to = append(to, in.stream)
+		}
+	})
+	return to
+}

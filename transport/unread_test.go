@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"testing"
+	"time"
 )
 
 // unreadKinds are streams that nobody reads: the server's side of "unread", the
@@ -181,7 +182,8 @@ func TestWindowsComeBack(t *testing.T) {
 // An idle stream keeps no large buffers, whatever has lain in them.
 func TestIdleStreamsKeepNoBuffers(t *testing.T) {
 	overAll(t, func(l *lab) {
-		c, h := l.pair(streamKinds())
+		h := l.host(Config{Name: "b", Handler: streamKinds()})
+		c := l.dial(l.endpoint(Config{Name: "a", Limits: Limits{Keepalive: 8 * time.Millisecond, KeepaliveTimeout: time.Minute}}), h)
 		s := l.stream(c, "echo", nil)
 		for _, n := range []int{200_000, 90_000, 1} {
 			if err := s.Send(make([]byte, n)); err != nil {
@@ -202,7 +204,7 @@ func TestIdleStreamsKeepNoBuffers(t *testing.T) {
 			if !s.in.waits {
 				return 1 << 30
 			}
-			return max(cap(s.in.fresh), cap(s.in.spare), cap(s.in.whole))
+			return max(cap(s.in.fresh), cap(s.in.spare), cap(s.in.kept))
 		}
 		eventually(l, "small buffers", func() bool { return kept() <= keepStream })
 		s.Close()
