@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/meshnode/meshnode/internal/budget"
 	"github.com/meshnode/meshnode/rpc"
 )
 
@@ -132,6 +133,7 @@ func TestRetryStorm(t *testing.T) {
 	a := l.cluster("a", "b")[0]
 	const calls = 4000
 	var wg sync.WaitGroup
+	began := time.Now()
 	for range 8 {
 		wg.Go(func() {
 			for range calls / 8 {
@@ -142,7 +144,9 @@ func TestRetryStorm(t *testing.T) {
 	wg.Wait()
 	added := float64(arrived) / calls
 	t.Logf("%d calls were %d at the server: %.2f times as many", calls, arrived, added)
-	if added > 1.25 || added < 1.1 {
-		t.Errorf("%d calls were %d at the server", calls, arrived)
+	// What time has brought to the budget counts too: on a busy machine it is more than calls did.
+	most := calls*(1+budget.DefaultRatio) + budget.DefaultRate*(time.Since(began)+budget.DefaultSaved).Seconds()
+	if float64(arrived) > most+0.05*calls || added < 1.1 {
+		t.Errorf("%d calls were %d at the server; want at most %.0f", calls, arrived, most)
 	}
 }

@@ -20,14 +20,17 @@ func ExampleNode_OnOwnership() {
 		fmt.Println(err)
 		return
 	}
+	told := make(chan struct{}, 2)
 	n.OnOwnership(func(c node.OwnershipChange) {
 		fmt.Printf("gained %d partitions, lost %d\n", len(c.Gained), len(c.Lost))
+		told <- struct{}{}
 	}, node.HoldServing(5*time.Second))
 	ctx := context.Background()
 	if err := n.Start(ctx); err != nil {
 		fmt.Println(err)
 		return
 	}
+	<-told // a node that stops before is not told of what it would have gained
 	if err := n.Stop(ctx); err != nil {
 		fmt.Println(err)
 	}
