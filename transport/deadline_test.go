@@ -30,7 +30,6 @@ func (e *ends) ServeCall(in *Incoming) {
 }
 
 func TestDeadlineTravels(t *testing.T) {
-	t.Parallel()
 	overAll(t, func(l *lab) {
 		e := newEnds()
 		c, h := l.pair(e)

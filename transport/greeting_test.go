@@ -24,7 +24,6 @@ func (l *lab) silent() string {
 // A server that says nothing is given up, and the error tells whose limit it
 // was: ours, the caller's deadline, or his cancel.
 func TestSilentServer(t *testing.T) {
-	t.Parallel()
 	const soon = 20 * time.Millisecond
 	overAll(t, func(l *lab) {
 		addr := l.silent()

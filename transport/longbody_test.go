@@ -85,7 +85,6 @@ func (r *raw) skipTo(kind wire.Kind) wire.Header {
 // A request in the middle of its body ends by whatever ends a call, at once,
 // and always as one that cannot have been executed.
 func TestRequestEndsMidway(t *testing.T) {
-	t.Parallel()
 	bg := context.Background()
 	for name, test := range map[string]func(*lab, *Conn, *raw){
 		"cancel": func(l *lab, c *Conn, r *raw) {

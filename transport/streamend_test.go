@@ -47,7 +47,6 @@ func (p *patientStream) ServeCall(in *Incoming) {
 
 // Whatever ends a stream, both halves of both sides learn of it.
 func TestStreamEndsForBothSides(t *testing.T) {
-	t.Parallel()
 	type ends struct{ recv, status, there error }
 	for name, test := range map[string]struct {
 		end  func(s *Stream, cancel func(), far *Conn)
@@ -123,7 +122,6 @@ func TestCloseCancels(t *testing.T) {
 
 // A caller that says nothing at all is not waited for beyond the deadline.
 func TestStreamDeadlineOfASilentCaller(t *testing.T) {
-	t.Parallel()
 	overAll(t, func(l *lab) {
 		p := newPatient()
 		p.code = CodeDeadlineExceeded

@@ -353,7 +353,6 @@ func TestRandomStreams(t *testing.T) {
 
 // A side that takes nothing is not waited for beyond StallTimeout.
 func TestStreamStalls(t *testing.T) {
-	t.Parallel()
 	overAll(t, func(l *lab) {
 		p := newPatient()
 		block := make(chan struct{})
