@@ -135,6 +135,8 @@ func (k *keeper) takeBack(ctx context.Context, p uint32) bool {
 	}
 	reply, err := refuseMethod.Call(ctx, k.n, &moving{p, h.Epoch}, rpc.Peer(h.To), rpc.Timeout(askTimeout))
 	switch {
+	case err != nil && k.abandoned(h.To):
+		k.b.cfg.Logger.Warn().Uint32("partition", p).Str("to", h.To).Msg("taking back a partition that was on its way to an abandoned node: what that one did with it is lost")
 	case err != nil:
 		return false // it may have it
 	case reply.Here:

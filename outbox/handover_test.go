@@ -194,6 +194,36 @@ func TestAbandon(t *testing.T) {
 	l.settled(a, c)
 }
 
+// A partition that was on its way to an abandoned node, which may have taken it without a word
+// of that, goes on: here and to whom it belongs now.
+func TestAbandonOnTheWay(t *testing.T) {
+	t.Parallel()
+	l := newLab(t)
+	a, b, c := l.start("a"), l.start("b"), l.start("c")
+	l.settled(a, b, c)
+	b.crash()
+	l.until("b is out of the tables", func() error {
+		if a.n.Table().Has("b") || c.n.Table().Has("b") {
+			return errors.New("it is not")
+		}
+		return nil
+	})
+	key := a.keyIn(func(p uint32) bool { _, held := a.box.ledger.Holds(p); return held })
+	p := a.n.Table().Partition(key)
+	if _, err := a.box.ledger.Give(l.within(), p, "b"); err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range []*machine{a, c} {
+		if err := m.box.Abandon(l.within(), "b"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s, err := c.await(c.enqueue(key, &add{N: 2})); err != nil || *s != (sum{2, 1}) {
+		t.Errorf("%+v, %v", s, err)
+	}
+	l.settled(a, c)
+}
+
 // keyOf gives a key that a machine owns.
 func (m *machine) keyOf(owner string) string {
 	return m.keyIn(func(p uint32) bool { return m.n.Table().Owner(p) == owner })

@@ -115,3 +115,11 @@ func (b *Box) Abandon(ctx context.Context, name string) error {
 
 // holds is how many partitions are held here.
 func (b *Box) holds() int { return b.ledger.Stats().Held }
+
+// abandoned reports whether this node was told that a node's box will not come back.
+func (k *keeper) abandoned(name string) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	counts, noted := k.known[name]
+	return noted && !counts
+}

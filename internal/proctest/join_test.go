@@ -70,8 +70,8 @@ func TestRefused(t *testing.T) {
 		logged string // the seed
 	}{
 		"cluster": {[]string{"--gossip-key", key, "--cluster", "elsewhere"}, "cluster", "cluster name mismatch"},
-		"key":     {[]string{"--gossip-key", other}, "gossip key", "different keys"},
-		"no-key":  {nil, "gossip key", "the peer has none"},
+		"key":     {[]string{"--gossip-key", other}, "gossip key", `and \"node-1\" have different ones`},
+		"no-key":  {nil, "gossip key", `\"no-key\" has none`},
 	} {
 		p := start(t, name, freeAddrs(t, 1)[0], append(refused.args, "--join", seed.addr)...)
 		if status := p.exit(t); status != 1 {
