@@ -12,10 +12,26 @@ import (
 
 var hedgedWork = rpc.NewMethod[job, report]("lab.Hedged", rpc.Idempotent(), rpc.Hedge(20*time.Millisecond))
 
-// hedgeLab has nodes that serve hedgedWork, too; b can be frozen.
-func hedgeLab(t *testing.T, names ...string) (*lab, map[string]*Node, *freezer) {
+// hedgeLab has nodes that serve hedgedWork, too.
+func hedgeLab(t *testing.T, names ...string) (*lab, map[string]*Node) {
 	t.Helper()
 	l := newLab(t)
+	nodes, _ := l.hedging(names...)
+	return l, nodes
+}
+
+// frozenLab is hedgeLab for a test that freezes b.
+func frozenLab(t *testing.T, names ...string) (map[string]*Node, *freezer) {
+	t.Helper()
+	l := newLab(t)
+	l.silence = true
+	return l.hedging(names...)
+}
+
+// hedging starts a cluster that serves hedgedWork and whose node b can be frozen.
+func (l *lab) hedging(names ...string) (map[string]*Node, *freezer) {
+	t := l.t
+	t.Helper()
 	f := newFreezer()
 	t.Cleanup(f.goOn)
 	l.edit = func(cfg *Config) {
@@ -32,14 +48,14 @@ func hedgeLab(t *testing.T, names ...string) (*lab, map[string]*Node, *freezer) 
 		nodes[n.Name()] = n
 		hedgedWork.Handle(n, func(ctx context.Context, req *job) (*report, error) { return l.serve(ctx, n, req) })
 	}
-	return l, nodes, f
+	return nodes, f
 }
 
 // A frozen owner holds up only calls that are not hedged: the next owner finds
 // it silent, too.
 func TestHedgePastAFrozenOwner(t *testing.T) {
 	t.Parallel()
-	l, nodes, f := hedgeLab(t, "a", "b", "c", "d")
+	nodes, f := frozenLab(t, "a", "b", "c", "d")
 	a := nodes["a"]
 	keys := append(keysOwned(a, 5, "b", "c"), keysOwned(a, 5, "b", "a")...)
 	for _, key := range keys {
@@ -68,14 +84,13 @@ func TestHedgePastAFrozenOwner(t *testing.T) {
 		}
 		return nil
 	})
-	_ = l
 }
 
 // A slow node holds up only the first attempt; the call has one answer and the
 // other attempt is ended.
 func TestHedgeOfAny(t *testing.T) {
 	t.Parallel()
-	l, nodes, _ := hedgeLab(t, "a", "b", "c")
+	l, nodes := hedgeLab(t, "a", "b", "c")
 	a := nodes["a"]
 	ended := make(chan struct{}, 100)
 	l.do["slow on b"] = func(ctx context.Context, n *Node, req *job) (*report, error) {
@@ -113,7 +128,7 @@ func TestHedgeOfAny(t *testing.T) {
 // A quick answer costs no second attempt.
 func TestHedgeNotNeeded(t *testing.T) {
 	t.Parallel()
-	_, nodes, _ := hedgeLab(t, "a", "b", "c")
+	_, nodes := hedgeLab(t, "a", "b", "c")
 	quick := rpc.NewMethod[job, report]("lab.Hedged", rpc.Idempotent(), rpc.Hedge(time.Minute))
 	for i := range 50 {
 		key := fmt.Sprint("key-", i)
@@ -130,7 +145,7 @@ func TestHedgeNotNeeded(t *testing.T) {
 // spill, the next owner answers.
 func TestHedgeOfASlowOwner(t *testing.T) {
 	t.Parallel()
-	l, nodes, _ := hedgeLab(t, "a", "b", "c", "d")
+	l, nodes := hedgeLab(t, "a", "b", "c", "d")
 	a := nodes["a"]
 	spread := rpc.NewMethod[job, report]("lab.Spread", rpc.Idempotent(),
 		rpc.WithPolicy(rpc.CallPolicy{Spill: 1.25, Hedge: 20 * time.Millisecond}))

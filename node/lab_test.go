@@ -82,6 +82,9 @@ type lab struct {
 	name string // of the cluster
 	do   map[string]action
 	edit func(*Config) // changes the configuration of nodes to come
+	// silence makes nodes go past peers that are silent for as long as Limits.Contact is by
+	// default. Else they wait: on a busy machine a live owner would be passed by.
+	silence bool
 
 	mu    sync.Mutex
 	nodes []*Node
@@ -104,6 +107,9 @@ func (l *lab) config(name string) Config {
 	cfg := Config{
 		Name: name, Cluster: l.name, Profile: membership.Local, Logger: zerolog.New(l.log(name)),
 		Table: router.Params{Partitions: 1 << 8},
+	}
+	if !l.silence {
+		cfg.Limits.Contact = patience
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 // and gets its calls back when it goes on. Package sim has the same in virtual time.
 func TestFrozenOwner(t *testing.T) {
 	t.Parallel()
-	_, nodes, f := hedgeLab(t, "a", "b", "c", "d")
+	nodes, f := frozenLab(t, "a", "b", "c", "d")
 	a := nodes["a"]
 	keys := append(keysOwned(a, 5, "b", "c"), keysOwned(a, 5, "b", "a")...)
 	for _, key := range keys {

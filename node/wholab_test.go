@@ -63,7 +63,6 @@ func newWhoLab(t *testing.T, secure bool) *whoLab {
 		if equip(cfg); cfg.Name == "a" {
 			cfg.Network = l.wires
 		}
-		cfg.Limits.Contact = patience // who is only slow is not passed by
 		cfg.Server = append(cfg.Server, func(ctx context.Context, _ *rpc.Info, req any, next rpc.ServerHandler) (any, error) {
 			return next(ctx, req)
 		})
