@@ -42,7 +42,7 @@ type gossip struct {
 
 var _ memberlist.NodeAwareTransport = (*gossip)(nil)
 
-// newGossip gives a transport that begin makes read packets. member reports whether an
+// newGossip returns a transport that begin makes read packets. member reports whether an
 // address is a member's. Shutdown must be called.
 func newGossip(ctx context.Context, cfg *Config, member func(netip.Addr) bool) *gossip {
 	g := &gossip{

@@ -30,7 +30,7 @@ type keyedContext struct {
 // keyRoom is the longest key, in bytes, that a handler is told of without another allocation.
 const keyRoom = 40
 
-// contextOf gives a handler's context.
+// contextOf returns a handler's context.
 func (n *Node) contextOf(in *transport.Incoming, h *handler, key info) *servedContext {
 	ctx, reused := in.Scratch.(*servedContext)
 	var room []byte
@@ -64,7 +64,7 @@ func (n *Node) contextOf(in *transport.Incoming, h *handler, key info) *servedCo
 	return ctx
 }
 
-// tellKey gives the handler its key. That of an inline call stays where it was read, as the
+// tellKey tells the handler its key. That of an inline call stays where it was read, as the
 // context is valid only as long; others may be asked for it when the frame is used again, and
 // have it in room, if it fits.
 func (c *servedContext) tellKey(in *transport.Incoming, room []byte) {
@@ -78,7 +78,7 @@ func (c *servedContext) tellKey(in *transport.Incoming, room []byte) {
 	}
 }
 
-// bytesOf gives the bytes of s, which nobody may change.
+// bytesOf returns the bytes of s, which nobody may change.
 func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
 
 // wrongKey is the refusal of a call whose partition is not that of its key, or nil. Handlers

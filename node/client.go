@@ -80,7 +80,7 @@ func (c *Client) Invoke(ctx context.Context, call *rpc.Call) error {
 	return clientError(call, c.invoke(ctx, call))
 }
 
-// clientError gives the error of a call in its final form.
+// clientError returns the error of a call in its final form.
 func clientError(call *rpc.Call, err error) error {
 	if err == nil {
 		return nil
@@ -157,7 +157,7 @@ func (c *Client) due(ctx context.Context, call *rpc.Call) time.Time {
 	return due
 }
 
-// failedAt gives a transport's error in the terms of a caller, and notes whether the call may have
+// failedAt puts a transport's error in the terms of a caller, and notes whether the call may have
 // been executed; nil stays nil.
 func failedAt(ctx context.Context, call *rpc.Call, err error) error {
 	if err == nil {

@@ -84,7 +84,7 @@ func handleMis(n *Node, done *atomic.Int64) {
 	})
 }
 
-// misCall makes a call, or opens a stream, and gives how it ended.
+// misCall makes a call, or opens a stream, and returns how it ended.
 func misCall(t *testing.T, kind string, from *Node, how string, to rpc.CallOption) error {
 	t.Helper()
 	switch kind {

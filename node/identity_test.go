@@ -159,7 +159,7 @@ func TestCaller(t *testing.T) {
 	})
 }
 
-// long gives a long key that a node owns.
+// long returns a long key that a node owns.
 func long(n *Node, owner string) string {
 	for i := 0; ; i++ {
 		key := fmt.Sprintf("%0500d", i)

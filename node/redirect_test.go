@@ -175,7 +175,7 @@ func TestWaitEndsWithTheView(t *testing.T) {
 	}
 }
 
-// keyIn gives a key of a partition; empty if there is no such partition.
+// keyIn returns a key of a partition; empty if there is no such partition.
 func keyIn(n *Node, partition int64) string {
 	table := n.Table()
 	for i := 0; partition >= 0 && partition < int64(table.Params().Partitions); i++ {

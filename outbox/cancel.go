@@ -32,7 +32,7 @@ func (b *Box) Cancel(ctx context.Context, id string) (Letter, error) {
 	}
 }
 
-// tryCancelLocked cancels a call, or has its attempt end and gives what is closed
+// tryCancelLocked cancels a call, or makes its attempt end and returns what is closed
 // when it has. asked tells that it did so before.
 func (b *Box) tryCancelLocked(id string, asked bool) (l Letter, ended <-chan struct{}, err error) {
 	e := b.index[id]

@@ -31,7 +31,7 @@ type outcome struct {
 	durable bool       // the call is given up, which is on the disk, and writes is held for reading
 }
 
-// makeNext makes the call of the first lane that is ready, and tells whether there was
+// makeNext makes the call of the first lane that is ready, and reports whether there was
 // one. Else it ends the worker.
 func (b *Box) makeNext(w *worker) bool {
 	b.mu.Lock()
@@ -197,7 +197,7 @@ func (b *Box) bury(ctx context.Context, now *entry, o *outcome) {
 	o.durable = true
 }
 
-// refusedForGood tells whether a verdict ends a call, and notes since when its owner
+// refusedForGood reports whether a verdict ends a call, and notes since when its owner
 // refuses it.
 func (b *Box) refusedForGood(now *entry, v Verdict, at int64) bool {
 	switch v {
@@ -214,7 +214,7 @@ func (b *Box) refusedForGood(now *entry, v Verdict, at int64) bool {
 	return false
 }
 
-// unheard tells whether an attempt that ended with this error may have executed the
+// unheard reports whether an attempt that ended with this error may have executed the
 // call: nobody has said that it was not.
 func unheard(err *rpc.Error) bool {
 	switch err.Code {

@@ -174,12 +174,7 @@ func TestAbandon(t *testing.T) {
 	a, b, c := l.start("a"), l.start("b"), l.start("c")
 	l.settled(a, b, c)
 	b.crash()
-	l.until("b is out of the tables", func() error {
-		if a.n.Table().Has("b") || c.n.Table().Has("b") {
-			return errors.New("it is not")
-		}
-		return nil
-	})
+	l.outOfTables("b", a, c)
 	if n := len(a.box.keeper.Load().missing()); n == 0 {
 		t.Fatal("nothing was b's")
 	}
@@ -202,12 +197,7 @@ func TestAbandonOnTheWay(t *testing.T) {
 	a, b, c := l.start("a"), l.start("b"), l.start("c")
 	l.settled(a, b, c)
 	b.crash()
-	l.until("b is out of the tables", func() error {
-		if a.n.Table().Has("b") || c.n.Table().Has("b") {
-			return errors.New("it is not")
-		}
-		return nil
-	})
+	l.outOfTables("b", a, c)
 	key := a.keyIn(func(p uint32) bool { _, held := a.box.ledger.Holds(p); return held })
 	p := a.n.Table().Partition(key)
 	if _, err := a.box.ledger.Give(l.within(), p, "b"); err != nil {
@@ -224,7 +214,20 @@ func TestAbandonOnTheWay(t *testing.T) {
 	l.settled(a, c)
 }
 
-// keyOf gives a key that a machine owns.
+// outOfTables waits until no machine of these has name in its table.
+func (l *lab) outOfTables(name string, all ...*machine) {
+	l.Helper()
+	l.until(name+" is out of the tables", func() error {
+		for _, m := range all {
+			if m.n.Table().Has(name) {
+				return errors.New("it is not")
+			}
+		}
+		return nil
+	})
+}
+
+// keyOf returns a key that a machine owns.
 func (m *machine) keyOf(owner string) string {
 	return m.keyIn(func(p uint32) bool { return m.n.Table().Owner(p) == owner })
 }
@@ -362,12 +365,7 @@ func TestSaysWhoHolds(t *testing.T) {
 	}
 	b.crash()
 	c := l.start("c")
-	l.until("b is out of the tables", func() error {
-		if a.n.Table().Has("b") || c.n.Table().Has("b") {
-			return errors.New("it is not")
-		}
-		return nil
-	})
+	l.outOfTables("b", a, c)
 	id := a.enqueue(a.keyIn(func(p uint32) bool { return lost[p] && a.n.Table().Owner(p) == "c" }), &add{N: 2})
 	l.saysWhere(a, id, "c", "b")
 	for _, m := range []*machine{a, c} {

@@ -41,7 +41,7 @@ const (
 	slotHead  = 4 + 1 + 4 + 8 + len(hash{})
 )
 
-// openInflight opens the file, and gives the calls that were under way when the
+// openInflight opens the file, and returns the calls that were under way when the
 // process before this one died.
 func openInflight(path string, log zerolog.Logger) (*inflight, []ledger.Call, error) {
 	text, err := os.ReadFile(path)
